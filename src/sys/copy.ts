@@ -1,0 +1,107 @@
+/** Copies all data of one open file to another: by reflink, else within the kernel, else through memory. */
+import { Errno, isErrno } from "../errno.ts";
+import { copyRange, readFully, reflink, Seek, seekIn, truncateTo, writeFully } from "./file-data.ts";
+
+/** At most this much in one call, so that a signal or an abort needn't wait for a whole file. */
+const largestCall = 64 * 1024 * 1024;
+const bufferSize = 128 * 1024;
+
+interface Copier {
+  readonly from: number;
+  readonly to: number;
+  /** Whether copy_file_range is still worth a try between these two. */
+  inKernel: boolean;
+  /** For copies through memory; made when first needed. */
+  buffer: Buffer | undefined;
+}
+
+/** Where data begin at or after `offset`; `size` where only a hole follows. */
+function nextData(fd: number, offset: number, size: number): number {
+  try {
+    return seekIn(fd, offset, Seek.data);
+  } catch (error) {
+    if (isErrno(error, Errno.ENXIO)) {
+      return size;
+    }
+    /* A file system that knows no holes: all is data. */
+    if (isErrno(error, Errno.EINVAL, Errno.EOPNOTSUPP)) {
+      return offset;
+    }
+    throw error;
+  }
+}
+
+/** Where the data that begin at `offset` end. */
+function nextHole(fd: number, offset: number, size: number): number {
+  try {
+    return Math.min(seekIn(fd, offset, Seek.hole), size);
+  } catch (error) {
+    if (isErrno(error, Errno.ENXIO, Errno.EINVAL, Errno.EOPNOTSUPP)) {
+      return size;
+    }
+    throw error;
+  }
+}
+
+/** Copies some of [offset, end): how many bytes; 0 where the source ends early. */
+function copySome(copier: Copier, offset: number, end: number): number {
+  const length = Math.min(end - offset, largestCall);
+  if (copier.inKernel) {
+    try {
+      const copied = copyRange(copier.from, offset, copier.to, offset, length);
+      if (copied > 0) {
+        return copied;
+      }
+      /* 0 may also mean that this kernel can't copy from such a file system; reading tells. */
+      copier.inKernel = false;
+    } catch (error) {
+      if (!isErrno(error, Errno.EXDEV, Errno.EINVAL, Errno.EOPNOTSUPP, Errno.ENOSYS, Errno.EBADF)) {
+        throw error;
+      }
+      copier.inKernel = false;
+    }
+  }
+  copier.buffer ??= Buffer.allocUnsafeSlow(bufferSize);
+  const buffer = copier.buffer;
+  const chunk = buffer.subarray(0, Math.min(length, buffer.length));
+  const count = readFully(copier.from, chunk, offset);
+  let written = 0;
+  while (written < count) {
+    written += writeFully(copier.to, chunk.subarray(written, count), offset + written, 0);
+  }
+  return count;
+}
+
+/** Copies [offset, end): false where the source ends before. */
+function copyExtent(copier: Copier, begin: number, end: number): boolean {
+  let offset = begin;
+  while (offset < end) {
+    const copied = copySome(copier, offset, end);
+    if (copied === 0) {
+      return false;
+    }
+    offset += copied;
+  }
+  return true;
+}
+
+/**
+ * Makes the empty file `to` (open for writing) hold the first `size` bytes of `from`, holes kept as far as the file
+ * system tells them. A source that turns out shorter leaves a hole at the end: the size is always `size`.
+ * @throws FsError; `to` then holds some of the data
+ */
+export function copyFile(from: number, to: number, size: number): void {
+  if (size > 0 && !reflink(from, to)) {
+    const copier: Copier = { from, to, inKernel: true, buffer: undefined };
+    let offset = nextData(from, 0, size);
+    while (offset < size) {
+      const end = nextHole(from, offset, size);
+      if (!copyExtent(copier, offset, end)) {
+        break;
+      }
+      offset = end < size ? nextData(from, end, size) : size;
+    }
+  }
+  /* A reflink takes all of the source, the loop leaves out a hole at the end. */
+  truncateTo(to, size);
+}

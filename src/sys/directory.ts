@@ -1,0 +1,55 @@
+/** getdents64(2). Layout of struct linux_dirent64: ino u64, offset u64, length u16, type u8, name with NUL. */
+import { Errno, FsError } from "../errno.ts";
+import { type Address, addressOf, declare, lastErrno } from "./libc.ts";
+import { foldInode } from "./stat.ts";
+
+const getdents64 = declare<(fd: number, into: Address, size: number) => number>(
+  "long getdents64(int, intptr_t, size_t)",
+);
+
+/** Large enough that all but huge directories take two calls. */
+const buffer = Buffer.from(new ArrayBuffer(64 * 1024));
+const address = addressOf(buffer);
+
+export interface DirectoryEntry {
+  readonly name: string;
+  /** The S_IFMT bits; 0 where the file system doesn't tell. */
+  readonly type: number;
+  readonly ino: number;
+}
+
+function decode(end: number, entries: DirectoryEntry[]): void {
+  for (let at = 0; at < end; ) {
+    const length = buffer.readUInt16LE(at + 16);
+    let nameEnd = at + 20;
+    while (buffer[nameEnd] !== 0) {
+      nameEnd += 1;
+    }
+    const name = buffer.toString("latin1", at + 19, nameEnd);
+    if (name !== "." && name !== "..") {
+      const ino = foldInode(buffer.readUInt32LE(at), buffer.readUInt32LE(at + 4));
+      entries.push({ name, type: (buffer[at + 18] as number) << 12, ino });
+    }
+    at += length;
+  }
+}
+
+/**
+ * All entries but "." and "..", in the order of the file system; none for a directory that was removed.
+ * @param fd a directory opened for reading and standing at its start
+ */
+export function listDirectory(fd: number): DirectoryEntry[] {
+  const entries: DirectoryEntry[] = [];
+  for (;;) {
+    const end = getdents64(fd, address, buffer.length);
+    if (end > 0) {
+      decode(end, entries);
+      continue;
+    }
+    const code = end === 0 ? 0 : lastErrno();
+    if (code === 0 || code === Errno.ENOENT) {
+      return entries;
+    }
+    throw new FsError(code, "getdents");
+  }
+}

@@ -1,0 +1,173 @@
+/** Calls on the data of an open file. Offsets and sizes are bytes, exact up to 2^53. */
+import { Errno, FsError } from "../errno.ts";
+import { type Address, addressOf, check, declare, lastErrno, putWord64, scratch } from "./libc.ts";
+
+const pread = declare<(fd: number, into: Buffer, size: number, offset: number) => number>(
+  "long pread(int, void*, size_t, int64_t)",
+);
+const pwrite = declare<(fd: number, from: Buffer, size: number, offset: number) => number>(
+  "long pwrite(int, void*, size_t, int64_t)",
+);
+const preadv2 = declare<(fd: number, vector: Address, count: number, offset: number, flags: number) => number>(
+  "long preadv2(int, intptr_t, int, int64_t, int)",
+);
+const pwritev2 = declare<(fd: number, vector: Address, count: number, offset: number, flags: number) => number>(
+  "long pwritev2(int, intptr_t, int, int64_t, int)",
+);
+const lseek = declare<(fd: number, offset: number, whence: number) => number>("int64_t lseek(int, int64_t, int)");
+const ftruncate = declare<(fd: number, size: number) => number>("int ftruncate(int, int64_t)");
+const fallocateCall = declare<(fd: number, mode: number, offset: number, length: number) => number>(
+  "int fallocate(int, int, int64_t, int64_t)",
+);
+const fsync = declare<(fd: number) => number>("int fsync(int)");
+const fdatasync = declare<(fd: number) => number>("int fdatasync(int)");
+const syncfs = declare<(fd: number) => number>("int syncfs(int)");
+const copyFileRange = declare<
+  (from: number, fromOffset: Address, to: number, toOffset: Address, length: number, flags: number) => number
+>("long copy_file_range(int, intptr_t, int, intptr_t, size_t, unsigned int)");
+const ioctlCall = declare<(fd: number, command: number, buffer: Buffer) => number>(
+  "int ioctl(int, unsigned long, void*)",
+);
+const ioctlNumber = declare<(fd: number, command: number, value: number) => number>(
+  "int ioctl(int, unsigned long, long)",
+);
+const flockCall = declare<(fd: number, operation: number) => number>("int flock(int, int)");
+
+/** Whences of lseek(2) for sparse files. */
+export const Seek = { data: 3, hole: 4 } as const;
+
+const RWF_DSYNC = 2;
+const RWF_SYNC = 4;
+const RWF_NOWAIT = 8;
+const O_SYNC = 0o4010000;
+/** _IOW(0x94, 9, int) of linux/fs.h */
+const FICLONE = 0x40049409;
+
+function putVector(buffer: Buffer): Address {
+  putWord64(0, addressOf(buffer));
+  putWord64(2, buffer.length);
+  return scratch.address;
+}
+
+/** Fills `into` from `offset` on; fewer bytes only at the end of the file. */
+export function readFully(fd: number, into: Buffer, offset: number): number {
+  let done = check(pread(fd, into, into.length, offset), "pread");
+  while (done > 0 && done < into.length) {
+    const rest = into.subarray(done);
+    const more = check(pread(fd, rest, rest.length, offset + done), "pread");
+    if (more === 0) {
+      break;
+    }
+    done += more;
+  }
+  return done;
+}
+
+/**
+ * As `readFully`, of data that are in memory; undefined where the call would wait for a disk, or where the file
+ * system can't tell.
+ */
+export function readCached(fd: number, into: Buffer, offset: number): number | undefined {
+  const done = preadv2(fd, putVector(into), 1, offset, RWF_NOWAIT);
+  if (done === into.length || done === 0) {
+    return done;
+  }
+  if (done > 0) {
+    /* Short: the end of the file, or the end of what is in memory. Only a second look tells which. */
+    const rest = preadv2(fd, putVector(into.subarray(done)), 1, offset + done, RWF_NOWAIT);
+    return rest === 0 ? done : undefined;
+  }
+  const code = lastErrno();
+  if (code === Errno.EAGAIN || code === Errno.EOPNOTSUPP) {
+    return undefined;
+  }
+  throw new FsError(code, "pread");
+}
+
+/**
+ * Writes `data` at `offset`; answers how many bytes the file system took.
+ * @param openFlags O_SYNC or O_DSYNC make this write reach the disk first; others don't matter
+ */
+export function writeAt(fd: number, data: Buffer, offset: number, openFlags: number): number {
+  if ((openFlags & O_SYNC) === 0) {
+    return check(pwrite(fd, data, data.length, offset), "pwrite");
+  }
+  const flags = (openFlags & O_SYNC) === O_SYNC ? RWF_SYNC : RWF_DSYNC;
+  return check(pwritev2(fd, putVector(data), 1, offset, flags), "pwritev2");
+}
+
+/** As `writeAt`, going on until everything is written or the file system takes no more. Throws only if nothing was. */
+export function writeFully(fd: number, data: Buffer, offset: number, openFlags: number): number {
+  let done = writeAt(fd, data, offset, openFlags);
+  while (done > 0 && done < data.length) {
+    try {
+      done += writeAt(fd, data.subarray(done), offset + done, openFlags);
+    } catch (error) {
+      /* What was taken is told now; the failure comes back with the caller's next write. */
+      if (error instanceof FsError) {
+        return done;
+      }
+      throw error;
+    }
+  }
+  return done;
+}
+
+/** lseek(2). @throws FsError ENXIO where nothing of the kind follows */
+export function seekIn(fd: number, offset: number, whence: number): number {
+  return check(lseek(fd, offset, whence), "lseek");
+}
+
+export function truncateTo(fd: number, size: number): void {
+  check(ftruncate(fd, size), "ftruncate");
+}
+
+/** fallocate(2). */
+export function allocate(fd: number, mode: number, offset: number, length: number): void {
+  check(fallocateCall(fd, mode, offset, length), "fallocate");
+}
+
+export function sync(fd: number): void {
+  check(fsync(fd), "fsync");
+}
+
+export function syncData(fd: number): void {
+  check(fdatasync(fd), "fdatasync");
+}
+
+/** syncfs(2) of the file system that holds `fd`, which may not be O_PATH. */
+export function syncFileSystem(fd: number): void {
+  check(syncfs(fd), "syncfs");
+}
+
+/** copy_file_range(2): bytes copied, 0 at the end of `from`. */
+export function copyRange(from: number, fromOffset: number, to: number, toOffset: number, length: number): number {
+  putWord64(0, fromOffset);
+  putWord64(2, toOffset);
+  const result = copyFileRange(from, scratch.address, to, scratch.address + 8, length, 0);
+  return check(result, "copy_file_range");
+}
+
+/** Makes `to` share all blocks of `from` (FICLONE); false where that can't be had. */
+export function reflink(from: number, to: number): boolean {
+  return ioctlNumber(to, FICLONE, from) === 0;
+}
+
+/** ioctl(2) with a buffer that is read and written in place. */
+export function ioctl(fd: number, command: number, buffer: Buffer): number {
+  return check(ioctlCall(fd, command, buffer), "ioctl");
+}
+
+/** An exclusive flock(2) that lasts as long as the open file; false where another holds one. `fd` may not be O_PATH. */
+export function tryLock(fd: number): boolean {
+  const LOCK_EX = 2;
+  const LOCK_NB = 4;
+  if (flockCall(fd, LOCK_EX | LOCK_NB) === 0) {
+    return true;
+  }
+  const code = lastErrno();
+  if (code === Errno.EAGAIN) {
+    return false;
+  }
+  throw new FsError(code, "flock");
+}

@@ -1,0 +1,99 @@
+/** Mounting, unmounting, private clones of mounts, and FUSE connections. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { Errno, FsError } from "../errno.ts";
+import { check, declare, pathAddress, putWord64, Syscall, scratch, syscall } from "./libc.ts";
+
+const mountCall = declare<(source: Buffer, target: Buffer, type: Buffer, flags: number, data: Buffer) => number>(
+  "int mount(void*, void*, void*, unsigned long, void*)",
+);
+const umount2 = declare<(target: Buffer, flags: number) => number>("int umount2(void*, int)");
+
+/** Flags of mount(2) from linux/mount.h. */
+export const MountFlag = {
+  readOnly: 1,
+  noSuid: 2,
+  noDev: 4,
+  noExec: 8,
+  synchronous: 16,
+  remount: 32,
+  dirSync: 128,
+  noSymFollow: 256,
+  noAtime: 1024,
+  noDirAtime: 2048,
+  silent: 1 << 15,
+  relatime: 1 << 21,
+  strictAtime: 1 << 24,
+  lazyTime: 1 << 25,
+} as const;
+
+/** Flags of umount2(2). */
+export const UnmountFlag = { force: 1, detach: 2, noFollow: 8 } as const;
+
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const OPEN_TREE_CLONE = 1;
+const O_CLOEXEC = 0o2000000;
+const MOUNT_ATTR_RDONLY = 1;
+const MOUNT_ATTR_NOATIME = 0x10;
+const MOUNT_ATTR__ATIME = 0x70;
+const MS_PRIVATE = 1 << 18;
+
+function cString(text: string): Buffer {
+  if (text.includes("\0")) {
+    throw new FsError(Errno.EINVAL, "a string with a NUL");
+  }
+  return Buffer.from(`${text}\0`, "latin1");
+}
+
+/** mount(2). Strings are latin1 bytes; `data` has no more than 4095. @param flags MountFlag bits */
+export function mount(source: string, target: string, type: string, flags: number, data: string): void {
+  check(mountCall(cString(source), cString(target), cString(type), flags, cString(data)), "mount");
+}
+
+/** umount2(2). @param flags UnmountFlag bits. @throws FsError EBUSY, EINVAL (no mountpoint) */
+export function unmount(target: string, flags: number): void {
+  check(umount2(cString(target), flags), "umount");
+}
+
+/**
+ * A clone of the mount that holds `path`, from there downwards and without its submounts, attached nowhere
+ * (open_tree(2), Linux 5.2): an O_PATH descriptor of its root. The clone lasts as long as a descriptor below it.
+ * @param path latin1 bytes, followed to its end as given
+ * @throws FsError EPERM, EINVAL or ENOSYS where clones can't be had (no CAP_SYS_ADMIN, locked mounts, old kernel)
+ */
+export function cloneMount(path: string): number {
+  const flags = OPEN_TREE_CLONE | O_CLOEXEC;
+  return check(syscall(Syscall.openTree, AT_FDCWD, pathAddress(path), flags, 0, 0, 0), "open_tree");
+}
+
+/**
+ * Makes a clone private, so that no later mount spreads into it, and if `readOnly` also read-only and noatime
+ * (mount_setattr(2), Linux 5.12).
+ * @throws FsError ENOSYS on older kernels, EPERM
+ */
+export function secludeClone(fd: number, readOnly: boolean): void {
+  /* struct mount_attr: set, clear, propagation, user namespace, u64 each */
+  putWord64(0, readOnly ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME : 0);
+  putWord64(2, readOnly ? MOUNT_ATTR__ATIME : 0);
+  putWord64(4, MS_PRIVATE);
+  putWord64(6, 0);
+  check(syscall(Syscall.mountSetattr, fd, pathAddress(""), AT_EMPTY_PATH, scratch.address, 32, 0), "mount_setattr");
+}
+
+/** The id of the mount that a descriptor, O_PATH or not, belongs to, as in /proc/self/mountinfo. */
+export function mountIdOf(fd: number): number {
+  const match = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"));
+  if (match === null) {
+    throw new FsError(Errno.EIO, "no mnt_id in /proc/self/fdinfo");
+  }
+  return Number(match[1]);
+}
+
+/**
+ * Aborts a FUSE connection: all its requests fail, and the daemon reads ENODEV.
+ * @param device the `dev` of any object of the mount (FileStat); never stat a hung mount for it, mountinfo has it too
+ * @throws an error of node:fs where there is no such connection
+ */
+export function abortConnection(device: number): void {
+  writeFileSync(`/sys/fs/fuse/connections/${device}/abort`, "1");
+}
