@@ -1,0 +1,47 @@
+/** Directories for tests on a real file system, and loop-mounted file systems of other kinds. */
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runOk, unmountAll } from "./programs.ts";
+
+/** Where scratch directories are made: VENEER_TEST_SCRATCH, else /var/tmp. It must not be an overlay. */
+const home = process.env.VENEER_TEST_SCRATCH ?? "/var/tmp";
+
+/** A new empty directory; `removeScratch` takes it away. */
+export function makeScratch(): string {
+  const path = mkdtempSync(join(home, "veneer-test-"));
+  // Other users work in the mounts too.
+  chmodSync(path, 0o755);
+  return path;
+}
+
+/** Unmounts all below a scratch directory and removes it; answers what did not unmount by itself. */
+export async function removeScratch(scratch: string): Promise<string[]> {
+  const complaints = await unmountAll(`${scratch}/`);
+  await runOk(["rm", "-rf", "--one-file-system", scratch], "/", 60_000);
+  return complaints;
+}
+
+export type FileSystemKind = "ext4" | "xfs" | "btrfs" | "tmpfs";
+
+const makers: Readonly<Record<Exclude<FileSystemKind, "tmpfs">, readonly string[]>> = {
+  ext4: ["mkfs.ext4", "-q", "-F"],
+  xfs: ["mkfs.xfs", "-q", "-f"],
+  btrfs: ["mkfs.btrfs", "-q", "-f"],
+};
+
+/**
+ * A new file system of 400 MB (sparse) mounted at `mountpoint`, from an image beside it; it goes with the scratch directory that it lies in.
+ * Fails, saying why, where there is no loop device, mkfs or kernel support.
+ */
+export async function makeFileSystem(kind: FileSystemKind, mountpoint: string): Promise<void> {
+  mkdirSync(mountpoint);
+  if (kind === "tmpfs") {
+    await runOk(["mount", "-t", "tmpfs", "-o", "size=400m", "veneer-test", mountpoint]);
+    return;
+  }
+  const image = `${mountpoint}.img`;
+  writeFileSync(image, "");
+  await runOk(["truncate", "-s", "400M", image]);
+  await runOk([...makers[kind], image], "/", 60_000);
+  await runOk(["mount", "-t", kind, "-o", "loop", image, mountpoint]);
+}
