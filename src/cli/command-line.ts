@@ -1,0 +1,182 @@
+/** argv -> a typed command. Pure: nothing is looked at but the arguments. */
+import { Command, CommanderError, Option } from "commander";
+import { OptionError, parseOptions } from "../mount/options.ts";
+import { checkPlan, type MountPlan } from "../mount/plan.ts";
+import { exitCodeHelp } from "./exit-codes.ts";
+
+export const logLevels = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export interface MountCommand {
+  readonly kind: "mount";
+  readonly plan: MountPlan;
+  readonly foreground: boolean;
+  readonly logLevel: LogLevel;
+  /** As given. Undefined: stderr in the foreground, syslog else. */
+  readonly logFile: string | undefined;
+}
+
+export interface UmountCommand {
+  readonly kind: "umount";
+  readonly mountpoint: string;
+}
+
+/** Help or version: text for stdout. */
+export interface PrintCommand {
+  readonly kind: "print";
+  readonly text: string;
+}
+
+export type CliCommand = MountCommand | UmountCommand | PrintCommand;
+
+/** The arguments are not of the form that any command takes; the message is for the user. */
+export class UsageError extends Error {}
+
+/** First arguments that are not the beginning of a bare mount. */
+const ownWords: ReadonlySet<string> = new Set(["mount", "umount", "help", "-h", "--help", "-V", "--version"]);
+
+const exitCodeText = `
+Exit codes:
+${exitCodeHelp.map(([code, meaning]) => `  ${String(code).padStart(2)}  ${meaning}`).join("\n")}
+`;
+
+const mountText = `
+Options of -o (repeatable, separated by commas):
+  lowerdir=A[:B...]     the read-only layers, topmost first; "\\:" for a colon in a name
+  upperdir=DIR          where changes go; without it the mount is read-only
+  workdir=DIR           for staging: an own directory on the same file system as upperdir
+  volatile              never sync: quick, but a crash of the machine loses the upper
+  userxattr             keep the overlay's marks in user.overlay.* instead of trusted.overlay.*
+  timeout=SECONDS       how long the kernel may keep names and attributes (default: for good);
+                        also entry_timeout=, attr_timeout=, negative_timeout=
+  allow_other           everyone may use the mount: the default for root
+  allow_root            root alone may use it
+  max_read=BYTES, fsname=NAME, subtype=NAME, debug
+  ro rw nosuid suid nodev dev noexec exec noatime relatime strictatime sync dirsync
+                        and the other generic options of mount(8)
+Unknown options are named on stderr and ignored.
+`;
+
+/**
+ * @param args what follows the program's name, as latin1 bytes
+ * @throws UsageError or OptionError
+ */
+export function parseCommandLine(args: readonly string[], version: string): CliCommand {
+  const first = args[0];
+  const words = first !== undefined && ownWords.has(first) ? [...args] : ["mount", ...args];
+  let printed = "";
+  let command: CliCommand | undefined;
+  const program = new Command("veneer");
+  const settle = (each: Command): Command =>
+    each
+      .exitOverride()
+      .allowExcessArguments(false)
+      .showHelpAfterError(false)
+      .configureOutput({
+        writeOut: (text) => {
+          printed += text;
+        },
+        writeErr: () => undefined,
+      });
+  settle(program)
+    .description("Mounts a stack of directories as one root file system, by FUSE.")
+    .version(`veneer ${version}`, "-V, --version", "print the version")
+    .addHelpText("after", `\nWithout a command, mount is meant: veneer -o OPTIONS MOUNTPOINT\n${exitCodeText}`);
+
+  settle(program.command("mount"))
+    .description("mount layers; returns when the mount is usable")
+    .argument(
+      "[mountpoint...]",
+      "an existing directory; before it a source, as mount(8) gives one, is taken and ignored",
+    )
+    .usage("[options] [source] <mountpoint>")
+    .option("-o <options>", "mount options, see below", collect, [])
+    .option("--lower <dir>", "a lower layer, topmost first (repeatable); behind those of lowerdir=", collect, [])
+    .option("--upper <dir>", "as -o upperdir=DIR, but taken literally")
+    .option("--work <dir>", "as -o workdir=DIR, but taken literally")
+    .option("-f, --foreground", "stay in the foreground, log to stderr")
+    .option("-d, --debug", "foreground, with two log lines for each request")
+    .option("--log-file <file>", "append log lines (JSON) to this file instead of syslog or stderr")
+    .addOption(new Option("--log-level <level>", "least level to log").choices(logLevels).default("info"))
+    .addHelpText("after", mountText + exitCodeText)
+    .action((positionals: string[], flags: MountFlags) => {
+      command = mountCommand(positionals, flags);
+    });
+
+  settle(program.command("umount"))
+    .description("unmount; returns when all is written and the daemon is gone")
+    .argument("<mountpoint>")
+    .addHelpText("after", exitCodeText)
+    .action((mountpoint: string) => {
+      command = { kind: "umount", mountpoint };
+    });
+
+  try {
+    program.parse(words, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) {
+      throw error;
+    }
+    if (error.exitCode !== 0) {
+      throw new UsageError(`${error.message.replace(/^error: /, "").replace(/\n/g, " ")}; see veneer --help`);
+    }
+  }
+  return command ?? { kind: "print", text: printed };
+}
+
+interface MountFlags {
+  readonly o: readonly string[];
+  readonly lower: readonly string[];
+  readonly upper?: string;
+  readonly work?: string;
+  readonly foreground?: boolean;
+  readonly debug?: boolean;
+  readonly logFile?: string;
+  readonly logLevel: LogLevel;
+}
+
+/** @param positionals one or two: the mountpoint is the last */
+function mountCommand(positionals: readonly string[], flags: MountFlags): MountCommand {
+  const parsed = parseOptions(flags.o);
+  const mountpoint = positionals.at(-1);
+  if (mountpoint === undefined || mountpoint === "") {
+    throw new OptionError("the mountpoint is missing: veneer mount -o OPTIONS MOUNTPOINT");
+  }
+  if (positionals.length > 2) {
+    throw new OptionError(
+      `too many arguments (${positionals.join(" ")}): give one mountpoint, and the options as one word after each -o`,
+    );
+  }
+  for (const [name, value] of [
+    ["--upper", flags.upper],
+    ["--work", flags.work],
+    ["--log-file", flags.logFile],
+    ...flags.lower.map((lower) => ["--lower", lower] as const),
+  ] as const) {
+    if (value === "") {
+      throw new OptionError(`${name} needs a path, but what follows it is empty`);
+    }
+  }
+  const plan: MountPlan = {
+    mountpoint,
+    options: {
+      ...parsed,
+      lowers: [...parsed.lowers, ...flags.lower],
+      upper: flags.upper ?? parsed.upper,
+      work: flags.work ?? parsed.work,
+    },
+  };
+  checkPlan(plan);
+  const debug = flags.debug === true || parsed.debug;
+  return {
+    kind: "mount",
+    plan,
+    foreground: flags.foreground === true || debug,
+    logLevel: debug ? "debug" : flags.logLevel,
+    logFile: flags.logFile,
+  };
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}

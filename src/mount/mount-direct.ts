@@ -1,0 +1,166 @@
+/** Mounting by mount(2), as root does it, and taking a mount away again. */
+import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
+import { openFuseDevice } from "../sys/device.ts";
+import { abortConnection, mount, UnmountFlag, unmount } from "../sys/mount.ts";
+import { Capability, hasCapability } from "../sys/process.ts";
+import type { FoundDirectory } from "./directories.ts";
+import { MountFlag } from "./kernel-flags.ts";
+import { MountError } from "./mount-error.ts";
+import { type MountEntry, readMounts, topMountAt } from "./mountinfo.ts";
+import type { MountOptions } from "./options.ts";
+
+/** @throws MountError where this process may not call mount(2) */
+export function checkPrivilege(): void {
+  if (!hasCapability(Capability.sysAdmin)) {
+    throw new MountError(
+      "permission",
+      "mounting needs the capability CAP_SYS_ADMIN: run veneer as root (in a container, give it --cap-add SYS_ADMIN)",
+    );
+  }
+}
+
+/** @throws MountError where there is no /dev/fuse to be had */
+export function openDevice(): number {
+  try {
+    return openFuseDevice();
+  } catch (error) {
+    if (isErrno(error, Errno.ENOENT, Errno.ENODEV, Errno.ENXIO)) {
+      throw new MountError(
+        "device",
+        "there is no /dev/fuse: load the module (modprobe fuse); in a container, start it with --device /dev/fuse",
+        { cause: error },
+      );
+    }
+    if (isErrno(error, Errno.EACCES, Errno.EPERM)) {
+      throw new MountError(
+        "device",
+        "/dev/fuse may not be opened: its mode or the container's device rules forbid it (start the container with --device /dev/fuse)",
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
+
+/** The mount as it is, for as long as it is. */
+export interface LiveMount {
+  /** Where it was mounted, absolute. */
+  readonly path: string;
+  /** As in /proc/self/mountinfo. */
+  readonly id: number;
+  /** The minor number of its device, which is also the number of its FUSE connection. */
+  readonly connection: number;
+}
+
+/**
+ * Puts the connection behind `device` at the mountpoint.
+ * @throws MountError where the kernel refuses; nothing is mounted then
+ */
+export function mountDirect(device: number, at: FoundDirectory, options: MountOptions, readOnly: boolean): LiveMount {
+  const type = `fuse.${options.subtype}`;
+  const flags = readOnly ? options.flags | MountFlag.readOnly : options.flags;
+  try {
+    mount(options.source, at.given, type, flags, mountData(device, options));
+  } catch (error) {
+    throw error instanceof FsError ? refusal(at, error) : error;
+  }
+  const path = at.path ?? at.given;
+  try {
+    if (options.propagation !== 0) {
+      mount("none", path, "none", options.propagation, "");
+    }
+    const entry = topMountAt(readMounts(), path);
+    if (entry === undefined || entry.type !== type) {
+      throw new MountError("refused", `the mount at ${path} is gone at once: something unmounts it`);
+    }
+    return { path, id: entry.id, connection: entry.minor };
+  } catch (error) {
+    unmount(path, UnmountFlag.detach | UnmountFlag.noFollow);
+    throw error;
+  }
+}
+
+/** The data of mount(2), as linux/fs/fuse/inode.c reads them. */
+function mountData(device: number, options: MountOptions): string {
+  const data = [`fd=${device}`, "rootmode=40000", "user_id=0", "group_id=0", "default_permissions"];
+  if (options.allowOther) {
+    data.push("allow_other");
+  }
+  if (options.maxRead !== undefined) {
+    data.push(`max_read=${options.maxRead}`);
+  }
+  return data.join(",");
+}
+
+function refusal(at: FoundDirectory, cause: FsError): MountError {
+  switch (cause.code) {
+    case Errno.EPERM:
+    case Errno.EACCES:
+      return new MountError(
+        "permission",
+        `mounting at ${at.given} is not permitted: run veneer as root (a container may need --cap-add SYS_ADMIN, and its security profile must allow mount)`,
+        { cause },
+      );
+    case Errno.ENODEV:
+      return new MountError("device", "the kernel knows no FUSE: load its module (modprobe fuse)", { cause });
+    case Errno.EINVAL:
+      return new MountError(
+        "refused",
+        `the kernel refused the mount at ${at.given} (EINVAL): take away generic mount options until it is accepted`,
+        { cause },
+      );
+    default:
+      return new MountError("refused", `the kernel refused the mount at ${at.given} (${errnoName(cause.code)})`, {
+        cause,
+      });
+  }
+}
+
+/** The live mount's present entry, wherever it has been moved; undefined when it is gone. */
+export function findLiveMount(live: LiveMount, mounts: readonly MountEntry[] = readMounts()): MountEntry | undefined {
+  return mounts.find(
+    (entry) => entry.id === live.id && entry.minor === live.connection && entry.type.startsWith("fuse."),
+  );
+}
+
+/**
+ * Unmounts what lies uppermost at the mount's place, if that is the mount.
+ * @param lazily also where it is busy: it vanishes now, and ends when its last user does
+ * @returns `busy` where someone uses it, or another mount covers it
+ */
+export function unmountLive(live: LiveMount, lazily: boolean): "gone" | "busy" {
+  const mounts = readMounts();
+  const entry = findLiveMount(live, mounts);
+  if (entry === undefined) {
+    return "gone";
+  }
+  if (topMountAt(mounts, entry.mountpoint)?.id !== live.id) {
+    return "busy";
+  }
+  try {
+    unmount(entry.mountpoint, UnmountFlag.noFollow | (lazily ? UnmountFlag.detach : 0));
+  } catch (error) {
+    if (isErrno(error, Errno.EBUSY)) {
+      return "busy";
+    }
+    // EINVAL: someone else was quicker.
+    if (isErrno(error, Errno.EINVAL)) {
+      return "gone";
+    }
+    throw error;
+  }
+  return "gone";
+}
+
+/** Cuts the connection, so that no one waits for it any more. False where fusectl is not mounted, or it is gone. */
+export function cutConnection(live: LiveMount): boolean {
+  try {
+    abortConnection(live.connection);
+    return true;
+  } catch (error) {
+    if (["ENOENT", "EACCES", "EPERM", "EROFS"].includes((error as NodeJS.ErrnoException).code ?? "")) {
+      return false;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,119 @@
+import { describe, expect, it } from "vitest";
+import { MountFlag } from "./kernel-flags.ts";
+import { OptionError, parseOptions, splitLowers, splitOptions } from "./options.ts";
+
+describe("splitOptions", () => {
+  it.each([
+    ["a,b=c,d", ["a", "b=c", "d"]],
+    ["a,,b,", ["a", "b"]],
+    ["", []],
+    [",", []],
+    ['context="u:r:t:s0:c1,c2",ro', ["context=u:r:t:s0:c1,c2", "ro"]],
+    ['x="a"b,c",y', ['x=a"b,c', "y"]],
+    ['na"me,x', ['na"me', "x"]],
+    ["lowerdir=a\\,b,ro", ["lowerdir=a\\,b", "ro"]],
+    ["lowerdir=a\\\\,ro", ["lowerdir=a\\\\", "ro"]],
+    ["a\\", ["a\\"]],
+  ])("%s", (text, options) => {
+    expect(splitOptions(text)).toEqual(options);
+  });
+
+  it("refuses a quote that stays open", () => {
+    expect(() => splitOptions('ro,context="a,b')).toThrow(/never closed/);
+  });
+});
+
+describe("splitLowers", () => {
+  it.each([
+    ["a", ["a"]],
+    ["l/A:l/../B", ["l/A", "l/../B"]],
+    ["a\\:b:c", ["a:b", "c"]],
+    ["a\\\\:b", ["a\\", "b"]],
+    ["a\\,b", ["a,b"]],
+    ["a\\", ["a\\"]],
+  ])("%s", (value, lowers) => {
+    expect(splitLowers(value)).toEqual(lowers);
+  });
+
+  it.each([":a", "a:", "a::b"])("%s names an empty layer", (value) => {
+    expect(() => splitLowers(value)).toThrow(/empty layer/);
+  });
+});
+
+describe("parseOptions", () => {
+  it("has everything at rest by default", () => {
+    expect(parseOptions([])).toEqual({
+      lowers: [],
+      upper: undefined,
+      work: undefined,
+      flags: 0,
+      propagation: 0,
+      allowOther: true,
+      maxRead: undefined,
+      source: "veneer",
+      subtype: "veneer",
+      entryTimeout: undefined,
+      attrTimeout: undefined,
+      negativeTimeout: undefined,
+      volatile: false,
+      userXattr: false,
+      debug: false,
+      unknown: [],
+    });
+  });
+
+  it("reads a real call of podman", () => {
+    const text = "lowerdir=/o/l/AAA:/o/l/BBB,upperdir=/o/x/diff,workdir=/o/x/work,,volatile,nodev,private,";
+    expect(parseOptions([text])).toMatchObject({
+      lowers: ["/o/l/AAA", "/o/l/BBB"],
+      upper: "/o/x/diff",
+      work: "/o/x/work",
+      volatile: true,
+      flags: MountFlag.noDev,
+      propagation: MountFlag.private,
+      unknown: [],
+    });
+  });
+
+  it("lets the later of two win", () => {
+    expect(parseOptions(["lowerdir=a:b,ro", "lowerdir=c,rw,nosuid,suid"])).toMatchObject({ lowers: ["c"], flags: 0 });
+    expect(parseOptions(["noatime,relatime"]).flags).toBe(MountFlag.relAtime);
+    expect(parseOptions(["relatime,strictatime,noatime"]).flags).toBe(MountFlag.noAtime);
+    expect(parseOptions(["allow_root,allow_other"]).allowOther).toBe(true);
+    expect(parseOptions(["allow_root"]).allowOther).toBe(false);
+  });
+
+  it("lets timeout= fill only what the finer options leave open, wherever it stands", () => {
+    const wanted = { entryTimeout: 2.5, attrTimeout: 7, negativeTimeout: 2.5 };
+    expect(parseOptions(["timeout=2.5,attr_timeout=7"])).toMatchObject(wanted);
+    expect(parseOptions(["attr_timeout=7", "timeout=1,timeout=2.5"])).toMatchObject(wanted);
+  });
+
+  it("takes the backslashes out of upperdir and workdir", () => {
+    expect(parseOptions(["upperdir=a\\,b\\:c,workdir=w\\\\"])).toMatchObject({ upper: "a,b:c", work: "w\\" });
+  });
+
+  it("names unknown options once, by name, and not those that are for others", () => {
+    const texts = [
+      "squash_to_uid=1,user=root,users,nofail,_netdev,x-systemd.automount,auto,noauto,zzz",
+      "squash_to_uid=2",
+    ];
+    expect(parseOptions(texts).unknown).toEqual(["squash_to_uid", "zzz"]);
+    expect(parseOptions(["toString,constructor=1"]).unknown).toEqual(["toString", "constructor"]);
+  });
+
+  it.each([
+    ["lowerdir", /lowerdir needs a value/],
+    ["upperdir=", /upperdir needs a value/],
+    ["lowerdir=a::b", /empty layer/],
+    ["max_read=lots", /max_read=lots is not a whole number/],
+    ["timeout=-1", /timeout=-1 is not a number of seconds/],
+    ["attr_timeout=1e3", /attr_timeout=1e3 is not/],
+    ["ro=1", /ro takes no value, but "ro=1"/],
+    ["volatile=yes", /volatile takes no value/],
+    ["remount", /remount/],
+  ])("refuses %s", (text, sentence) => {
+    expect(() => parseOptions([text])).toThrow(OptionError);
+    expect(() => parseOptions([text])).toThrow(sentence);
+  });
+});

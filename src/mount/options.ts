@@ -1,0 +1,261 @@
+/**
+ * The language of `-o`: what mount(8), container engines and fstab write there becomes a typed result.
+ * Pure: nothing here looks at the disk. Strings are latin1 bytes, as everywhere.
+ */
+import { kernelFlags, silentlyIgnored } from "./kernel-flags.ts";
+
+/** An option that can't be what was meant; the message is one sentence for the user. */
+export class OptionError extends Error {
+  constructor(sentence: string) {
+    super(sentence);
+    this.name = "OptionError";
+  }
+}
+
+export interface MountOptions {
+  /** Topmost first, as given: perhaps relative, never normalised. */
+  readonly lowers: readonly string[];
+  readonly upper: string | undefined;
+  readonly work: string | undefined;
+  /** MS_* bits for mount(2). */
+  readonly flags: number;
+  /** MS_SHARED and the like, which take a mount(2) of their own; 0 for none. */
+  readonly propagation: number;
+  /** Root's mount is for everyone, unless `allow_root` was given. */
+  readonly allowOther: boolean;
+  /** Bytes; undefined leaves the kernel's choice. */
+  readonly maxRead: number | undefined;
+  /** The source shown in /proc/self/mountinfo. */
+  readonly source: string;
+  /** The type shown there is `fuse.` and this. */
+  readonly subtype: string;
+  /** Seconds; undefined where the mount's own default is to hold. */
+  readonly entryTimeout: number | undefined;
+  readonly attrTimeout: number | undefined;
+  readonly negativeTimeout: number | undefined;
+  readonly volatile: boolean;
+  readonly userXattr: boolean;
+  readonly debug: boolean;
+  /** Options that mean nothing to us, in the order given, each once. */
+  readonly unknown: readonly string[];
+}
+
+type Draft = { -readonly [Key in keyof MountOptions]: MountOptions[Key] };
+
+/**
+ * Splits at commas. A backslash takes the next character's meaning away; a value in double quotes may
+ * hold commas, and loses its quotes. Empty options (`a,,b`, a trailing comma) vanish.
+ */
+export function splitOptions(text: string): string[] {
+  const options: string[] = [];
+  let current = "";
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at];
+    if (char === "\\" && at + 1 < text.length) {
+      at += 1;
+      current += `\\${text[at]}`;
+    } else if (char === '"' && current.endsWith("=")) {
+      const end = closingQuote(text, at);
+      current += text.slice(at + 1, end);
+      at = end;
+    } else if (char === ",") {
+      options.push(current);
+      current = "";
+    } else {
+      current += char;
+    }
+  }
+  options.push(current);
+  return options.filter((option) => option !== "");
+}
+
+/** Where the value that opens at `start` ends: a quote before a comma or at the end. */
+function closingQuote(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
+    if (end + 1 === text.length || text[end + 1] === ",") {
+      return end;
+    }
+  }
+  throw new OptionError(`the quote in "${text.slice(text.lastIndexOf(",", start) + 1)}" is never closed`);
+}
+
+/** `a\:b:c` is `a:b` and `c`: a backslash takes the meaning of whatever follows it. */
+export function splitLowers(value: string): string[] {
+  const lowers: string[] = [];
+  let current = "";
+  for (let at = 0; at < value.length; at++) {
+    const char = value[at];
+    if (char === "\\" && at + 1 < value.length) {
+      at += 1;
+      current += value[at];
+    } else if (char === ":") {
+      lowers.push(current);
+      current = "";
+    } else {
+      current += char;
+    }
+  }
+  lowers.push(current);
+  if (lowers.includes("")) {
+    throw new OptionError(
+      `lowerdir=${value} names an empty layer: give directories with one ":" between them, or write "\\:" for a colon in a name`,
+    );
+  }
+  return lowers;
+}
+
+function unescape(value: string): string {
+  return value.replace(/\\(.)/gs, "$1");
+}
+
+/** Options that need a value: what each does with it. */
+const withValue: Readonly<Record<string, (draft: Draft, value: string, name: string) => void>> = {
+  lowerdir: (draft, value) => {
+    draft.lowers = splitLowers(value);
+  },
+  upperdir: (draft, value) => {
+    draft.upper = unescape(value);
+  },
+  workdir: (draft, value) => {
+    draft.work = unescape(value);
+  },
+  max_read: (draft, value, name) => {
+    draft.maxRead = wholeNumber(name, value);
+  },
+  fsname: (draft, value) => {
+    draft.source = unescape(value);
+  },
+  subtype: (draft, value) => {
+    draft.subtype = unescape(value);
+  },
+  timeout: (draft, value, name) => {
+    const timeout = seconds(name, value);
+    draft.entryTimeout ??= timeout;
+    draft.attrTimeout ??= timeout;
+    draft.negativeTimeout ??= timeout;
+  },
+  entry_timeout: (draft, value, name) => {
+    draft.entryTimeout = seconds(name, value);
+  },
+  attr_timeout: (draft, value, name) => {
+    draft.attrTimeout = seconds(name, value);
+  },
+  negative_timeout: (draft, value, name) => {
+    draft.negativeTimeout = seconds(name, value);
+  },
+};
+
+/** Options that take none. */
+const withoutValue: Readonly<Record<string, (draft: Draft) => void>> = {
+  volatile: (draft) => {
+    draft.volatile = true;
+  },
+  userxattr: (draft) => {
+    draft.userXattr = true;
+  },
+  debug: (draft) => {
+    draft.debug = true;
+  },
+  allow_other: (draft) => {
+    draft.allowOther = true;
+  },
+  // The kernel has no such option: root's mount without allow_other is open to root alone, which is what it says.
+  allow_root: (draft) => {
+    draft.allowOther = false;
+  },
+  // Always on: the overlay leaves every permission check to the kernel.
+  default_permissions: ignore,
+  remount: () => {
+    throw new OptionError("remount is not supported: unmount, and mount again with the options wanted");
+  },
+};
+
+function ignore(): void {
+  // Nothing to note down.
+}
+
+/**
+ * Reads all `-o` arguments as one list, in order; a later option wins over an earlier one.
+ * @throws OptionError with the sentence for the user: a value missing, superfluous or senseless
+ */
+export function parseOptions(texts: readonly string[]): MountOptions {
+  const draft: Draft = {
+    lowers: [],
+    upper: undefined,
+    work: undefined,
+    flags: 0,
+    propagation: 0,
+    allowOther: true,
+    maxRead: undefined,
+    source: "veneer",
+    subtype: "veneer",
+    entryTimeout: undefined,
+    attrTimeout: undefined,
+    negativeTimeout: undefined,
+    volatile: false,
+    userXattr: false,
+    debug: false,
+    unknown: [],
+  };
+  const unknown = new Set<string>();
+  // `timeout` fills what the finer options leave open, wherever it stands.
+  const options = texts.flatMap(splitOptions);
+  for (const option of [...options.filter((o) => !o.startsWith("timeout=")), ...options.filter(isTimeout).slice(-1)]) {
+    if (!takeOption(draft, option)) {
+      unknown.add(option.split("=", 1)[0] ?? option);
+    }
+  }
+  draft.unknown = [...unknown];
+  return draft;
+}
+
+function isTimeout(option: string): boolean {
+  return option.startsWith("timeout=");
+}
+
+/** @returns whether we know the option */
+function takeOption(draft: Draft, option: string): boolean {
+  const equals = option.indexOf("=");
+  const name = equals === -1 ? option : option.slice(0, equals);
+  const value = equals === -1 ? undefined : option.slice(equals + 1);
+
+  const take = Object.hasOwn(withValue, name) ? withValue[name] : undefined;
+  if (take !== undefined) {
+    if (value === undefined || value === "") {
+      throw new OptionError(`the option ${name} needs a value: ${name}=...`);
+    }
+    take(draft, value, name);
+    return true;
+  }
+  if (silentlyIgnored(name)) {
+    return true;
+  }
+  const flag = kernelFlags.get(name);
+  const plain = Object.hasOwn(withoutValue, name) ? withoutValue[name] : undefined;
+  if (flag === undefined && plain === undefined) {
+    return false;
+  }
+  if (value !== undefined) {
+    throw new OptionError(`the option ${name} takes no value, but "${option}" gives it one`);
+  }
+  plain?.(draft);
+  if (flag !== undefined) {
+    draft.flags = (draft.flags & ~flag.clear) | flag.set;
+    draft.propagation = flag.propagation === 0 ? draft.propagation : flag.propagation;
+  }
+  return true;
+}
+
+function wholeNumber(name: string, value: string): number {
+  if (!/^\d{1,10}$/.test(value)) {
+    throw new OptionError(`${name}=${value} is not a whole number of bytes: write for example ${name}=131072`);
+  }
+  return Number(value);
+}
+
+function seconds(name: string, value: string): number {
+  if (!/^\d{1,10}(\.\d{1,9})?$/.test(value)) {
+    throw new OptionError(`${name}=${value} is not a number of seconds: write for example ${name}=10 or ${name}=0.5`);
+  }
+  return Number(value);
+}

@@ -1,0 +1,52 @@
+/** What /proc tells of processes, this one and others. Needs no system call of our own: node:fs reads it. */
+import { readdirSync, readFileSync } from "node:fs";
+
+/** A file below /proc, as latin1. @throws an error of node:fs (ENOENT: no such process, or no /proc) */
+export function readProcFile(path: string): string {
+  return readFileSync(`/proc/${path}`, "latin1");
+}
+
+/** The processes whose main thread has this name (comm, at most 15 bytes). */
+export function processesNamed(name: string): number[] {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry) && processName(entry) === name)
+    .map(Number);
+}
+
+/** Whether there is such a process; one that has ended but was not waited for counts as gone. */
+export function processLives(pid: number): boolean {
+  const state = processStat(String(pid));
+  return state !== undefined && !/\) [ZX] /.test(state);
+}
+
+/** Descriptors of this process that it was started with: all others are close-on-exec. */
+export function inheritedDescriptors(): number[] {
+  return readdirSync("/proc/self/fd").map(Number).filter(isInherited);
+}
+
+const O_CLOEXEC = 0o2000000;
+
+function isInherited(fd: number): boolean {
+  const flags = /^flags:\s*([0-7]+)$/m.exec(ifPresent(`/proc/self/fdinfo/${fd}`) ?? "");
+  return flags !== null && (Number.parseInt(flags[1] as string, 8) & O_CLOEXEC) === 0;
+}
+
+function processName(pid: string): string | undefined {
+  return ifPresent(`/proc/${pid}/comm`)?.trimEnd();
+}
+
+function processStat(pid: string): string | undefined {
+  return ifPresent(`/proc/${pid}/stat`);
+}
+
+/** Processes and descriptors come and go while one looks at them. */
+function ifPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, "latin1");
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) {
+      return undefined;
+    }
+    throw error;
+  }
+}
