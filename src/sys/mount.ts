@@ -1,6 +1,7 @@
 /** Mounting, unmounting, private clones of mounts, and FUSE connections. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { Errno, FsError } from "../errno.ts";
+import { nodeError, readWholeFile } from "./files.ts";
 import { check, declare, pathAddress, putWord64, Syscall, scratch, syscall } from "./libc.ts";
 
 const mountCall = declare<(source: Buffer, target: Buffer, type: Buffer, flags: number, data: Buffer) => number>(
@@ -82,7 +83,7 @@ export function secludeClone(fd: number, readOnly: boolean): void {
 
 /** The id of the mount that a descriptor, O_PATH or not, belongs to, as in /proc/self/mountinfo. */
 export function mountIdOf(fd: number): number {
-  const match = /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"));
+  const match = /^mnt_id:\s*(\d+)$/m.exec(readWholeFile(`/proc/self/fdinfo/${fd}`));
   if (match === null) {
     throw new FsError(Errno.EIO, "no mnt_id in /proc/self/fdinfo");
   }
@@ -92,8 +93,12 @@ export function mountIdOf(fd: number): number {
 /**
  * Aborts a FUSE connection: all its requests fail, and the daemon reads ENODEV.
  * @param device the `dev` of any object of the mount (FileStat); never stat a hung mount for it, mountinfo has it too
- * @throws an error of node:fs where there is no such connection
+ * @throws FsError ENOENT where there is no such connection
  */
 export function abortConnection(device: number): void {
-  writeFileSync(`/sys/fs/fuse/connections/${device}/abort`, "1");
+  try {
+    writeFileSync(`/sys/fs/fuse/connections/${device}/abort`, "1");
+  } catch (error) {
+    throw nodeError(error, "abort a FUSE connection");
+  }
 }

@@ -1,6 +1,6 @@
 /** The process itself: its umask, directory, session, standard descriptors, limits and capabilities. */
-import { readFileSync } from "node:fs";
 import { Errno, FsError } from "../errno.ts";
+import { readWholeFile } from "./files.ts";
 import { type Address, check, declare, pathAddress, putWord64, scratch, word64 } from "./libc.ts";
 import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./open.ts";
 
@@ -59,7 +59,7 @@ export function effectiveUserId(): number {
 
 /** The effective capabilities, a bit for each number of capabilities(7). */
 export function effectiveCapabilities(): bigint {
-  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"));
+  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readWholeFile("/proc/self/status"));
   if (match === null) {
     throw new FsError(Errno.EIO, "no CapEff in /proc/self/status");
   }

@@ -1,0 +1,347 @@
+/**
+ * A layer that is a directory tree on disk, reached through one descriptor of its root and never by its path.
+ * Opening a layer isolates it from all mounts where the kernel allows it.
+ */
+import type { FileSystemStatistics, TimeChange } from "../contract/filesystem.ts";
+import type { Name } from "../contract/ids.ts";
+import { type Job, JobCall } from "../contract/slow.ts";
+import { Errno, FsError, isErrno } from "../errno.ts";
+import { listDirectory } from "../sys/directory.ts";
+import { truncateTo } from "../sys/file-data.ts";
+import { fileHandleAt, fileSystemUuid, statByHandle } from "../sys/file-handle.ts";
+import {
+  changeMode,
+  changeOwner,
+  link,
+  makeDirectory,
+  makeNode,
+  makeSymlink,
+  readLink,
+  removeDirectory,
+  rename,
+  setTimes,
+  unlink,
+} from "../sys/names.ts";
+import { closeDescriptor, descriptorPath, duplicate, OpenFlag, openAt, workingDirectory } from "../sys/open.ts";
+import { openReadOnlyTree, openWritablePair, type TreeRoot } from "../sys/private-tree.ts";
+import { findStat, statAt } from "../sys/stat.ts";
+import { statFileSystem } from "../sys/statfs.ts";
+import { getXattr, listXattrs, removeXattr, setXattr } from "../sys/xattr.ts";
+import { DiskFile } from "./disk-file.ts";
+import type { LayerFile, LayerPath, ListedName, Stat, WritableLayer } from "./layer.ts";
+
+/** What the layer knows of its root beyond the descriptor. Plain data: hand it on with `fd` to rebuild it elsewhere. */
+export interface LayerTraits {
+  /** No mount, present or later, shows beneath the root. A mountpoint inside a layer without this would deadlock. */
+  readonly isolated: boolean;
+  /** Reads are to leave atime alone, and the kernel doesn't see to it. */
+  readonly sparesAtime: boolean;
+}
+
+/** Longer paths are walked in steps: the kernel takes 4095 bytes, and /proc/self/fd/N/ may stand before them. */
+const longestDirectPath = 4000;
+
+/** Opening neither follows a symlink nor waits for the other end of a FIFO. */
+const careful = OpenFlag.noFollow | OpenFlag.nonBlock;
+
+type Act<T> = (fd: number, path: string) => T;
+
+/** Calls `act` with a descriptor from which the rest of a long path is short enough. */
+function walk<T>(fd: number, path: LayerPath, act: Act<T>): T {
+  if (path.length <= longestDirectPath) {
+    return act(fd, path);
+  }
+  const slash = path.lastIndexOf("/", longestDirectPath);
+  if (slash < 1) {
+    throw new FsError(Errno.ENAMETOOLONG, "a name of more than 4000 bytes");
+  }
+  const step = openAt(fd, path.slice(0, slash), OpenFlag.path | OpenFlag.directory | OpenFlag.noFollow);
+  try {
+    return walk(step, path.slice(slash + 1), act);
+  } finally {
+    closeDescriptor(step);
+  }
+}
+
+/** openat(2), also of an O_PATH descriptor's own object, which only its magic link can open. */
+function openObject(fd: number, path: string, flags: number): number {
+  return path === ""
+    ? openAt(workingDirectory, descriptorPath(fd), (flags & ~OpenFlag.noFollow) | OpenFlag.nonBlock)
+    : openAt(fd, path, flags | careful);
+}
+
+export class DirectoryLayer implements WritableLayer {
+  readonly fd: number;
+  readonly traits: LayerTraits;
+  /** Of an anchor: the layer that it came from, which answers for the whole file system. */
+  readonly #origin: DirectoryLayer | undefined;
+  #uuid: Buffer | null | undefined;
+  #closed = false;
+
+  /**
+   * @param fd of a directory, or O_PATH of any object; `close` closes it
+   * @param traits of the layer that is rebuilt; by default those of a plain, unprotected directory
+   */
+  constructor(
+    fd: number,
+    traits: LayerTraits = { isolated: false, sparesAtime: false },
+    origin: DirectoryLayer | undefined = undefined,
+  ) {
+    this.fd = fd;
+    this.traits = traits;
+    this.#origin = origin;
+  }
+
+  get isolated(): boolean {
+    return this.traits.isolated;
+  }
+
+  stat(path: LayerPath): Stat {
+    return walk(this.fd, path, statAt);
+  }
+
+  find(path: LayerPath): Stat | undefined {
+    if (path.length <= longestDirectPath) {
+      return findStat(this.fd, path);
+    }
+    try {
+      return walk(this.fd, path, findStat);
+    } catch (error) {
+      if (isErrno(error, Errno.ENOENT)) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  list(path: LayerPath): ListedName[] {
+    const directory = this.#openForReading(path === "" ? "." : path, OpenFlag.directory);
+    try {
+      const entries = listDirectory(directory);
+      return entries.some((entry) => entry.type === 0) ? withTypes(directory, entries) : entries;
+    } finally {
+      closeDescriptor(directory);
+    }
+  }
+
+  readLink(path: LayerPath): Buffer {
+    return walk(this.fd, path, readLink);
+  }
+
+  getXattr(path: LayerPath, name: Name): Buffer | undefined {
+    return walk(this.fd, path, (fd, rest) => getXattr(fd, rest, name));
+  }
+
+  listXattrs(path: LayerPath): Name[] {
+    return walk(this.fd, path, listXattrs);
+  }
+
+  openFile(path: LayerPath, writable: boolean): LayerFile {
+    return writable
+      ? new DiskFile(
+          walk(this.fd, path, (fd, rest) => openObject(fd, rest, OpenFlag.readWrite)),
+          true,
+        )
+      : new DiskFile(this.#openForReading(path, 0), false);
+  }
+
+  openDirectory(path: LayerPath): LayerFile {
+    return new DiskFile(this.#openForReading(path === "" ? "." : path, OpenFlag.directory), false);
+  }
+
+  anchor(path: LayerPath): DirectoryLayer {
+    const fd =
+      path === ""
+        ? duplicate(this.fd)
+        : walk(this.fd, path, (at, rest) => openAt(at, rest, OpenFlag.path | OpenFlag.noFollow));
+    return new DirectoryLayer(fd, this.traits, this.#origin ?? this);
+  }
+
+  /** As `anchor`, of a file of this layer that is open, and that may never have had a name. */
+  anchorFile(file: LayerFile): DirectoryLayer {
+    return new DirectoryLayer(duplicate(file.fd), this.traits, this.#origin ?? this);
+  }
+
+  fileHandle(path: LayerPath): { type: number; bytes: Buffer; uuid: Buffer | null } | undefined {
+    const handle = walk(this.fd, path, fileHandleAt);
+    return handle === undefined ? undefined : { ...handle, uuid: this.uuid() };
+  }
+
+  statByHandle(type: number, bytes: Buffer): Stat | undefined {
+    return this.#withReadableRoot((fd) => statByHandle(fd, { type, bytes }));
+  }
+
+  uuid(): Buffer | null {
+    if (this.#origin !== undefined) {
+      return this.#origin.uuid();
+    }
+    if (this.#uuid === undefined) {
+      this.#uuid = this.#withReadableRoot(fileSystemUuid);
+    }
+    return this.#uuid;
+  }
+
+  statistics(): FileSystemStatistics {
+    return statFileSystem(this.fd);
+  }
+
+  /** Closing an anchored layer leaves its anchors as they are, but for what they ask of the whole file system. */
+  close(): void {
+    if (!this.#closed) {
+      this.#closed = true;
+      closeDescriptor(this.fd);
+    }
+  }
+
+  createFile(path: LayerPath, mode: number): LayerFile {
+    const flags = OpenFlag.readWrite | OpenFlag.create | OpenFlag.exclusive | OpenFlag.noFollow;
+    return new DiskFile(
+      walk(this.fd, path, (fd, rest) => openAt(fd, rest, flags, mode)),
+      true,
+    );
+  }
+
+  createUnnamedFile(path: LayerPath, mode: number): LayerFile {
+    const flags = OpenFlag.readWrite | OpenFlag.unnamed;
+    return new DiskFile(
+      walk(this.fd, path === "" ? "." : path, (fd, rest) => openAt(fd, rest, flags, mode)),
+      true,
+    );
+  }
+
+  makeDirectory(path: LayerPath, mode: number): void {
+    walk(this.fd, path, (fd, rest) => makeDirectory(fd, rest, mode));
+  }
+
+  makeNode(path: LayerPath, mode: number, major: number, minor: number): void {
+    walk(this.fd, path, (fd, rest) => makeNode(fd, rest, mode, major, minor));
+  }
+
+  makeSymlink(path: LayerPath, target: Buffer): void {
+    walk(this.fd, path, (fd, rest) => makeSymlink(target.toString("latin1"), fd, rest));
+  }
+
+  link(path: LayerPath, to: WritableLayer, toPath: LayerPath): void {
+    this.#withBoth(path, to, toPath, link);
+  }
+
+  unlink(path: LayerPath): void {
+    walk(this.fd, path, unlink);
+  }
+
+  removeDirectory(path: LayerPath): void {
+    walk(this.fd, path, removeDirectory);
+  }
+
+  rename(path: LayerPath, to: WritableLayer, toPath: LayerPath, flags: number): void {
+    this.#withBoth(path, to, toPath, (fd, rest, toFd, toRest) => rename(fd, rest, toFd, toRest, flags));
+  }
+
+  chmod(path: LayerPath, mode: number): void {
+    walk(this.fd, path, (fd, rest) => changeMode(fd, rest, mode));
+  }
+
+  chown(path: LayerPath, uid: number | undefined, gid: number | undefined): void {
+    walk(this.fd, path, (fd, rest) => changeOwner(fd, rest, uid, gid));
+  }
+
+  setTimes(path: LayerPath, atime: TimeChange | undefined, mtime: TimeChange | undefined): void {
+    walk(this.fd, path, (fd, rest) => setTimes(fd, rest, atime, mtime));
+  }
+
+  truncate(path: LayerPath, size: number): void {
+    const fd = walk(this.fd, path, (at, rest) => openObject(at, rest, OpenFlag.writeOnly));
+    try {
+      truncateTo(fd, size);
+    } finally {
+      closeDescriptor(fd);
+    }
+  }
+
+  setXattr(path: LayerPath, name: Name, value: Buffer, flags: number): void {
+    walk(this.fd, path, (fd, rest) => setXattr(fd, rest, name, value, flags));
+  }
+
+  removeXattr(path: LayerPath, name: Name): void {
+    walk(this.fd, path, (fd, rest) => removeXattr(fd, rest, name));
+  }
+
+  syncJob(): Job {
+    return { call: JobCall.syncFileSystem, args: [(this.#origin ?? this).fd] };
+  }
+
+  #openForReading(path: LayerPath, flags: number): number {
+    if (this.traits.sparesAtime) {
+      try {
+        return walk(this.fd, path, (fd, rest) => openObject(fd, rest, flags | OpenFlag.noAtime));
+      } catch (error) {
+        /* O_NOATIME is for owners and CAP_FOWNER; others may read all the same. */
+        if (!isErrno(error, Errno.EPERM)) {
+          throw error;
+        }
+      }
+    }
+    return walk(this.fd, path, (fd, rest) => openObject(fd, rest, flags));
+  }
+
+  /** For calls that O_PATH descriptors are refused for. */
+  #withReadableRoot<T>(act: (fd: number) => T): T {
+    const fd = openAt((this.#origin ?? this).fd, ".", OpenFlag.readOnly | OpenFlag.directory);
+    try {
+      return act(fd);
+    } finally {
+      closeDescriptor(fd);
+    }
+  }
+
+  #withBoth(
+    path: LayerPath,
+    to: WritableLayer,
+    toPath: LayerPath,
+    act: (fd: number, path: string, toFd: number, toPath: string) => void,
+  ): void {
+    if (!(to instanceof DirectoryLayer)) {
+      throw new FsError(Errno.EXDEV, "a layer of another kind");
+    }
+    walk(this.fd, path, (fd, rest) => walk(to.fd, toPath, (toFd, toRest) => act(fd, rest, toFd, toRest)));
+  }
+}
+
+function withTypes(directory: number, entries: readonly ListedName[]): ListedName[] {
+  const typed: ListedName[] = [];
+  for (const entry of entries) {
+    const type = entry.type !== 0 ? entry.type : (findStat(directory, entry.name)?.mode ?? 0) & 0o170000;
+    /* A name without a type has gone since. */
+    if (type !== 0) {
+      typed.push({ name: entry.name, type, ino: entry.ino });
+    }
+  }
+  return typed;
+}
+
+function layerOf(root: TreeRoot, readOnly: boolean): DirectoryLayer {
+  return new DirectoryLayer(root.fd, { isolated: root.isolated, sparesAtime: readOnly && !root.sealed });
+}
+
+/**
+ * Opens a directory as a layer that is only read: where clones of mounts can be had (see `isolated`) the kernel
+ * itself refuses every write below it.
+ * @param path latin1 bytes, relative to the working directory, as given by the user: never normalised
+ * @throws FsError ENOENT, ENOTDIR, EACCES; EILSEQ for a path with characters that are no bytes
+ */
+export function openLowerLayer(path: string): DirectoryLayer {
+  return layerOf(openReadOnlyTree(path), true);
+}
+
+/**
+ * Opens upperdir and workdir so that names can be moved between them.
+ * @param upper latin1 bytes, as with `openLowerLayer`; `work` likewise
+ * @throws FsError EXDEV if they don't lie on one mount; else as `openLowerLayer`
+ */
+export function openUpperLayers(
+  upper: string,
+  work: string,
+): { readonly upper: DirectoryLayer; readonly work: DirectoryLayer } {
+  const { first, second } = openWritablePair(upper, work);
+  return { upper: layerOf(first, false), work: layerOf(second, false) };
+}

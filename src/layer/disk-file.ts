@@ -1,0 +1,61 @@
+/** An open file or directory of a layer on disk. */
+import { copyFile } from "../sys/copy.ts";
+import { ioctl, readCached, readFully, seekIn, truncateTo, writeFully } from "../sys/file-data.ts";
+import { closeDescriptor } from "../sys/open.ts";
+import { statAt } from "../sys/stat.ts";
+import type { LayerFile, Stat } from "./layer.ts";
+
+export class DiskFile implements LayerFile {
+  readonly writable: boolean;
+  #fd: number;
+
+  constructor(fd: number, writable: boolean) {
+    this.#fd = fd;
+    this.writable = writable;
+  }
+
+  /** -1 once closed, so that a late call fails with EBADF instead of reaching another file. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  read(into: Buffer, offset: number): number {
+    return readFully(this.#fd, into, offset);
+  }
+
+  readIfCached(into: Buffer, offset: number): number | undefined {
+    return readCached(this.#fd, into, offset);
+  }
+
+  write(data: Buffer, offset: number, syncFlags: number): number {
+    return writeFully(this.#fd, data, offset, syncFlags);
+  }
+
+  seek(offset: number, whence: number): number {
+    return seekIn(this.#fd, offset, whence);
+  }
+
+  truncate(size: number): void {
+    truncateTo(this.#fd, size);
+  }
+
+  stat(): Stat {
+    return statAt(this.#fd, "");
+  }
+
+  ioctl(command: number, buffer: Buffer): void {
+    ioctl(this.#fd, command, buffer);
+  }
+
+  copyTo(target: LayerFile, size: number): void {
+    copyFile(this.#fd, target.fd, size);
+  }
+
+  close(): void {
+    const fd = this.#fd;
+    if (fd !== -1) {
+      this.#fd = -1;
+      closeDescriptor(fd);
+    }
+  }
+}
