@@ -9,6 +9,7 @@ const getdents64 = declare<(fd: number, into: Address, size: number) => number>(
 
 /** Large enough that all but huge directories take two calls. */
 const buffer = Buffer.from(new ArrayBuffer(64 * 1024));
+const fields = new DataView(buffer.buffer);
 const address = addressOf(buffer);
 
 export interface DirectoryEntry {
@@ -20,14 +21,14 @@ export interface DirectoryEntry {
 
 function decode(end: number, entries: DirectoryEntry[]): void {
   for (let at = 0; at < end; ) {
-    const length = buffer.readUInt16LE(at + 16);
+    const length = fields.getUint16(at + 16, true);
     let nameEnd = at + 20;
     while (buffer[nameEnd] !== 0) {
       nameEnd += 1;
     }
     const name = buffer.toString("latin1", at + 19, nameEnd);
     if (name !== "." && name !== "..") {
-      const ino = foldInode(buffer.readUInt32LE(at), buffer.readUInt32LE(at + 4));
+      const ino = foldInode(fields.getUint32(at, true), fields.getUint32(at + 4, true));
       entries.push({ name, type: (buffer[at + 18] as number) << 12, ino });
     }
     at += length;

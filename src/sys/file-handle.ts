@@ -73,7 +73,10 @@ export function statByHandle(mountFd: number, handle: FileHandle): FileStat | un
   }
 }
 
-/** The 16 bytes of the UUID of the file system that holds `fd` (not O_PATH); null where it can't be asked for. */
+/**
+ * The 16 bytes of the UUID of the file system that holds `fd` (not O_PATH); null where it can't be asked for, or is all
+ * zero, which tells nothing.
+ */
 export function fileSystemUuid(fd: number): Buffer | null {
   try {
     check(ioctlAddress(fd, FS_IOC_GETFSUUID, scratch.address), "FS_IOC_GETFSUUID");
@@ -83,5 +86,6 @@ export function fileSystemUuid(fd: number): Buffer | null {
     }
     throw error;
   }
-  return scratch.bytes[0] === 16 ? Buffer.from(scratch.bytes.subarray(1, 17)) : null;
+  const uuid = scratch.bytes.subarray(1, 17);
+  return scratch.bytes[0] === 16 && uuid.some((byte) => byte !== 0) ? Buffer.from(uuid) : null;
 }

@@ -76,26 +76,39 @@ export const scratch = {
   address: base + structOffset,
 } as const;
 
-function encode(path: string, offset: number): Address {
+function encode(path: string, offset: number): void {
   if (path.length >= pathMax) {
     throw new FsError(Errno.ENAMETOOLONG, "a path of 4096 bytes or more");
   }
   if (path.includes("\0")) {
     throw new FsError(Errno.EINVAL, "a path with a NUL");
   }
-  const length = memory.write(path, offset, "latin1");
-  memory[offset + length] = 0;
-  return base + offset;
+  memory[offset + memory.write(path, offset, "latin1")] = 0;
 }
 
-/** `path` (latin1, at most 4095 bytes) as a C string, valid until the next call. @throws FsError ENAMETOOLONG, EINVAL (NUL) */
+/* What the two regions hold: one path is often used by several calls in a row. */
+let firstPath = "";
+let secondPath = "";
+
+/**
+ * `path` (latin1, at most 4095 bytes) as a C string, valid until the next call.
+ * @throws FsError ENAMETOOLONG; EINVAL if it has a NUL
+ */
 export function pathAddress(path: string): Address {
-  return encode(path, 0);
+  if (path !== firstPath) {
+    encode(path, 0);
+    firstPath = path;
+  }
+  return base;
 }
 
 /** As `pathAddress`, for the second string of a call. */
 export function secondPathAddress(path: string): Address {
-  return encode(path, pathMax);
+  if (path !== secondPath) {
+    encode(path, pathMax);
+    secondPath = path;
+  }
+  return base + pathMax;
 }
 
 /** The errno of the call that failed last on this thread. */

@@ -1,8 +1,8 @@
 /** Mounting, unmounting, private clones of mounts, and FUSE connections. */
 import { writeFileSync } from "node:fs";
 import { Errno, FsError } from "../errno.ts";
-import { nodeError, readWholeFile } from "./files.ts";
 import { check, declare, pathAddress, putWord64, Syscall, scratch, syscall } from "./libc.ts";
+import { readProcFile } from "./proc.ts";
 
 const mountCall = declare<(source: Buffer, target: Buffer, type: Buffer, flags: number, data: Buffer) => number>(
   "int mount(void*, void*, void*, unsigned long, void*)",
@@ -83,7 +83,7 @@ export function secludeClone(fd: number, readOnly: boolean): void {
 
 /** The id of the mount that a descriptor, O_PATH or not, belongs to, as in /proc/self/mountinfo. */
 export function mountIdOf(fd: number): number {
-  const match = /^mnt_id:\s*(\d+)$/m.exec(readWholeFile(`/proc/self/fdinfo/${fd}`));
+  const match = /^mnt_id:\s*(\d+)$/m.exec(readProcFile(`self/fdinfo/${fd}`));
   if (match === null) {
     throw new FsError(Errno.EIO, "no mnt_id in /proc/self/fdinfo");
   }
@@ -99,6 +99,7 @@ export function abortConnection(device: number): void {
   try {
     writeFileSync(`/sys/fs/fuse/connections/${device}/abort`, "1");
   } catch (error) {
-    throw nodeError(error, "abort a FUSE connection");
+    const code = error instanceof Error && "errno" in error ? -Number(error.errno) : Errno.EIO;
+    throw new FsError(code, "abort a FUSE connection", { cause: error });
   }
 }

@@ -1,8 +1,8 @@
 /** The process itself: its umask, directory, session, standard descriptors, limits and capabilities. */
 import { Errno, FsError } from "../errno.ts";
-import { readWholeFile } from "./files.ts";
 import { type Address, check, declare, pathAddress, putWord64, scratch, word64 } from "./libc.ts";
 import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./open.ts";
+import { readProcFile } from "./proc.ts";
 
 const umaskCall = declare<(mask: number) => number>("unsigned int umask(unsigned int)");
 const chdirCall = declare<(path: Address) => number>("int chdir(intptr_t)");
@@ -59,7 +59,7 @@ export function effectiveUserId(): number {
 
 /** The effective capabilities, a bit for each number of capabilities(7). */
 export function effectiveCapabilities(): bigint {
-  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readWholeFile("/proc/self/status"));
+  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readProcFile("self/status"));
   if (match === null) {
     throw new FsError(Errno.EIO, "no CapEff in /proc/self/status");
   }
