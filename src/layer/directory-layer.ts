@@ -75,6 +75,9 @@ export class DirectoryLayer implements WritableLayer {
   readonly traits: LayerTraits;
   /** Of an anchor: the layer that it came from, which answers for the whole file system. */
   readonly #origin: DirectoryLayer | undefined;
+  /* By O_PATH, not a duplicate: that would count as one more writer of the file. */
+  readonly #makeAnchor = (fd: number): DirectoryLayer =>
+    new DirectoryLayer(openAt(workingDirectory, descriptorPath(fd), OpenFlag.path), this.traits, this.#origin ?? this);
   #uuid: Buffer | null | undefined;
   #closed = false;
 
@@ -138,15 +141,15 @@ export class DirectoryLayer implements WritableLayer {
 
   openFile(path: LayerPath, writable: boolean): LayerFile {
     return writable
-      ? new DiskFile(
+      ? this.#file(
           walk(this.fd, path, (fd, rest) => openObject(fd, rest, OpenFlag.readWrite)),
           true,
         )
-      : new DiskFile(this.#openForReading(path, 0), false);
+      : this.#file(this.#openForReading(path, 0), false);
   }
 
   openDirectory(path: LayerPath): LayerFile {
-    return new DiskFile(this.#openForReading(path === "" ? "." : path, OpenFlag.directory), false);
+    return this.#file(this.#openForReading(path === "" ? "." : path, OpenFlag.directory), false);
   }
 
   anchor(path: LayerPath): DirectoryLayer {
@@ -155,11 +158,6 @@ export class DirectoryLayer implements WritableLayer {
         ? duplicate(this.fd)
         : walk(this.fd, path, (at, rest) => openAt(at, rest, OpenFlag.path | OpenFlag.noFollow));
     return new DirectoryLayer(fd, this.traits, this.#origin ?? this);
-  }
-
-  /** As `anchor`, of a file of this layer that is open, and that may never have had a name. */
-  anchorFile(file: LayerFile): DirectoryLayer {
-    return new DirectoryLayer(duplicate(file.fd), this.traits, this.#origin ?? this);
   }
 
   fileHandle(path: LayerPath): { type: number; bytes: Buffer; uuid: Buffer | null } | undefined {
@@ -195,7 +193,7 @@ export class DirectoryLayer implements WritableLayer {
 
   createFile(path: LayerPath, mode: number): LayerFile {
     const flags = OpenFlag.readWrite | OpenFlag.create | OpenFlag.exclusive | OpenFlag.noFollow;
-    return new DiskFile(
+    return this.#file(
       walk(this.fd, path, (fd, rest) => openAt(fd, rest, flags, mode)),
       true,
     );
@@ -203,7 +201,7 @@ export class DirectoryLayer implements WritableLayer {
 
   createUnnamedFile(path: LayerPath, mode: number): LayerFile {
     const flags = OpenFlag.readWrite | OpenFlag.unnamed;
-    return new DiskFile(
+    return this.#file(
       walk(this.fd, path === "" ? "." : path, (fd, rest) => openAt(fd, rest, flags, mode)),
       true,
     );
@@ -268,6 +266,10 @@ export class DirectoryLayer implements WritableLayer {
 
   syncJob(): Job {
     return { call: JobCall.syncFileSystem, args: [(this.#origin ?? this).fd] };
+  }
+
+  #file(fd: number, writable: boolean): LayerFile {
+    return new DiskFile(fd, writable, this.#makeAnchor);
   }
 
   #openForReading(path: LayerPath, flags: number): number {

@@ -3,15 +3,18 @@ import { copyFile } from "../sys/copy.ts";
 import { ioctl, readCached, readFully, seekIn, truncateTo, writeFully } from "../sys/file-data.ts";
 import { closeDescriptor } from "../sys/open.ts";
 import { statAt } from "../sys/stat.ts";
-import type { LayerFile, Stat } from "./layer.ts";
+import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
 
 export class DiskFile implements LayerFile {
   readonly writable: boolean;
+  readonly #makeAnchor: (fd: number) => WritableLayer;
   #fd: number;
 
-  constructor(fd: number, writable: boolean) {
+  /** @param makeAnchor of the layer that the file is of: anchors what an open descriptor stands for */
+  constructor(fd: number, writable: boolean, makeAnchor: (fd: number) => WritableLayer) {
     this.#fd = fd;
     this.writable = writable;
+    this.#makeAnchor = makeAnchor;
   }
 
   /** -1 once closed, so that a late call fails with EBADF instead of reaching another file. */
@@ -49,6 +52,10 @@ export class DiskFile implements LayerFile {
 
   copyTo(target: LayerFile, size: number): void {
     copyFile(this.#fd, target.fd, size);
+  }
+
+  anchor(): WritableLayer {
+    return this.#makeAnchor(this.#fd);
   }
 
   close(): void {
