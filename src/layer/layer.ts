@@ -62,6 +62,8 @@ export interface LayerFile {
    * For small files; larger ones go by a Job.
    */
   copyTo(target: LayerFile, size: number): void;
+  /** The file as a layer of its own, as `Layer.anchor` gives it; for files that have no name. */
+  anchor(): WritableLayer;
   close(): void;
 }
 

@@ -1,0 +1,54 @@
+/**
+ * The marks that an overlay leaves in a layer, as Linux overlayfs has them
+ * (Documentation/filesystems/overlayfs.rst; xattr names in fs/overlayfs/overlayfs.h).
+ */
+import { FileType, type Name } from "../contract/ids.ts";
+import type { Stat, WritableLayer } from "./layer.ts";
+
+/** The xattr names of one mount: trusted.overlay.*, or user.overlay.* with the option userxattr. */
+export interface MarkNames {
+  readonly prefix: Name;
+  /** "y": what lies in layers below this directory is hidden. */
+  readonly opaque: Name;
+  /** File handle of the lower object that a copied-up one came from. */
+  readonly origin: Name;
+  /** "y": the directory may hold objects with an origin, whose inode number is not their own. */
+  readonly impure: Name;
+}
+
+export function markNames(userXattr: boolean): MarkNames {
+  const prefix = userXattr ? "user.overlay." : "trusted.overlay.";
+  return { prefix, opaque: `${prefix}opaque`, origin: `${prefix}origin`, impure: `${prefix}impure` };
+}
+
+/** A whiteout is a character device with the number 0:0. */
+export function isWhiteout(stat: Stat): boolean {
+  return (stat.mode & FileType.mask) === FileType.character && stat.rdevMajor === 0 && stat.rdevMinor === 0;
+}
+
+export const yes: Buffer = Buffer.from("y");
+
+/** Whether a directory's xattr of that name says yes. */
+export function isMarked(layer: Pick<WritableLayer, "getXattr">, path: string, name: Name): boolean {
+  const value = layer.getXattr(path, name);
+  return value !== undefined && value.length === 1 && value[0] === yes[0];
+}
+
+const escapePrefix = "overlay.";
+
+/**
+ * The name under which a user's xattr is kept: users may have overlay xattrs of their own (an overlay nested in
+ * this one writes them), so theirs get one more "overlay." behind the prefix.
+ */
+export function escapedXattr(marks: MarkNames, name: Name): Name {
+  return name.startsWith(marks.prefix) ? marks.prefix + escapePrefix + name.slice(marks.prefix.length) : name;
+}
+
+/** The name under which a user sees a layer's xattr; undefined for the marks of this overlay itself. */
+export function visibleXattr(marks: MarkNames, name: Name): Name | undefined {
+  if (!name.startsWith(marks.prefix)) {
+    return name;
+  }
+  const rest = name.slice(marks.prefix.length);
+  return rest.startsWith(escapePrefix) ? marks.prefix + rest.slice(escapePrefix.length) : undefined;
+}

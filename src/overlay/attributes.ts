@@ -1,0 +1,84 @@
+/** Attributes: reading them, and chmod, chown, truncate and utimens. */
+import type { AttributeChanges, Attributes } from "../contract/filesystem.ts";
+import { FileType } from "../contract/ids.ts";
+import { Errno, FsError } from "../errno.ts";
+import type { LayerFile, Stat } from "../layer/layer.ts";
+import { copyUp } from "./copy-up.ts";
+import type { Node } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+
+const setUid = 0o4000;
+const setGid = 0o2000;
+const groupExecute = 0o010;
+
+export function getAttributes(overlay: Overlay, node: Node): Attributes {
+  return overlay.attributes(node, overlay.stat(node));
+}
+
+/** Applies what is present in `changes`, in the order in which one does not undo another. */
+export function setAttributes(overlay: Overlay, node: Node, changes: AttributeChanges): Attributes {
+  if (changes.size !== undefined && node.type !== FileType.regular) {
+    throw new FsError(node.type === FileType.directory ? Errno.EISDIR : Errno.EINVAL, "truncate");
+  }
+  const dropsData = changes.size === 0 && !node.upper;
+  copyUp(overlay, node, dropsData ? "drop" : "keep");
+  const { layer, path } = overlay.upperPlace(node);
+  if (changes.uid !== undefined || changes.gid !== undefined) {
+    // The file system clears setuid, setgid and security.capability with it, as chown(2) says.
+    layer.chown(path, changes.uid, changes.gid);
+  }
+  if (changes.size !== undefined) {
+    if (changes.killSetIds === true) {
+      killSetIds(overlay, node);
+    }
+    truncate(overlay, node, changes.size);
+  }
+  if (changes.mode !== undefined) {
+    if (node.type === FileType.symlink) {
+      throw new FsError(Errno.EOPNOTSUPP, "chmod of a symlink");
+    }
+    layer.chmod(path, changes.mode & 0o7777);
+  }
+  // A file whose data were not even copied is empty already: truncating it moves no time.
+  const mtime = changes.mtime ?? (dropsData ? "now" : undefined);
+  if (changes.atime !== undefined || mtime !== undefined) {
+    layer.setTimes(path, changes.atime, mtime);
+  }
+  return getAttributes(overlay, node);
+}
+
+/** Sets the size of an upper file, through its descriptor if it has one that can. */
+function truncate(overlay: Overlay, node: Node, size: number): void {
+  const file: LayerFile | undefined = node.open?.file;
+  if (file?.writable === true) {
+    file.truncate(size);
+  } else {
+    const { layer, path } = overlay.upperPlace(node);
+    layer.truncate(path, size);
+  }
+}
+
+/** What O_TRUNC does to an upper file: unlike truncate(2) it moves mtime also when the file is empty already. */
+export function truncateByOpen(overlay: Overlay, node: Node): void {
+  truncate(overlay, node, 0);
+  const { layer, path } = overlay.upperPlace(node);
+  layer.setTimes(path, undefined, "now");
+}
+
+/**
+ * Takes setuid, and setgid of a group-executable file, from an upper file: what a write by someone without CAP_FSETID
+ * does. The daemon's own calls don't have that effect, as it has the capability.
+ */
+export function killSetIds(overlay: Overlay, node: Node): void {
+  const { layer, path } = overlay.upperPlace(node);
+  const { mode } = layer.stat(path);
+  const kept = withoutSetIds(mode);
+  if (kept !== mode) {
+    layer.chmod(path, kept & 0o7777);
+  }
+}
+
+function withoutSetIds(mode: Stat["mode"]): number {
+  const withoutUid = mode & ~setUid;
+  return (mode & groupExecute) !== 0 ? withoutUid & ~setGid : withoutUid;
+}

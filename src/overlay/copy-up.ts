@@ -1,0 +1,219 @@
+/**
+ * Copy-up: the first change of a lower object makes it an upper one, whole and at once. Parents come first; the object is
+ * made complete in the workdir and gets its name by one rename, so that each name shows the old object or the new one.
+ */
+import { FileType } from "../contract/ids.ts";
+import { Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
+import { Errno, FsError, isErrno } from "../errno.ts";
+import type { LayerFile, Place, Stat, WritableLayer } from "../layer/layer.ts";
+import { yes } from "../layer/marks.ts";
+import { copyMetadata } from "./metadata.ts";
+import { isRemoved, type Node } from "./node.ts";
+import { encodeOrigin } from "./origin.ts";
+import type { Overlay } from "./overlay.ts";
+import type { Staged } from "./work-dir.ts";
+
+/** Files up to this size are copied at once when nothing has to be synced. */
+const inlineCopyLimit = 128 * 1024;
+const stagedMode = 0o600;
+
+/**
+ * Makes a node an upper one.
+ * @param data "drop" when the caller truncates the file anyway
+ * @throws Parked while the data of this file are being copied
+ */
+export function copyUp(overlay: Overlay, node: Node, data: "keep" | "drop" = "keep"): void {
+  if (node.copyingUp !== undefined) {
+    throw new Parked(node.copyingUp);
+  }
+  if (node.upper) {
+    return;
+  }
+  overlay.writable();
+  if (!isRemoved(node) && node.link !== undefined) {
+    copyUp(overlay, node.link.parent);
+  }
+  const from = overlay.place(node);
+  const stat = from.layer.stat(from.path);
+  if (node.type === FileType.regular) {
+    copyUpFile(overlay, node, from, stat, data);
+  } else {
+    copyUpSpecial(overlay, node, from, stat);
+  }
+}
+
+/** Directories, symlinks, FIFOs, sockets and devices: nothing of them takes long. */
+function copyUpSpecial(overlay: Overlay, node: Node, from: Place, stat: Stat): void {
+  using staged = overlay.writable().work.stage();
+  const { layer, path } = staged;
+  if (node.type === FileType.directory) {
+    layer.makeDirectory(path, 0o700);
+  } else if (node.type === FileType.symlink) {
+    layer.makeSymlink(path, from.layer.readLink(from.path));
+  } else {
+    layer.makeNode(path, node.type | stagedMode, stat.rdevMajor, stat.rdevMinor);
+  }
+  if (isRemoved(node)) {
+    adoptRemoved(overlay, node, from, stat, staged);
+  } else {
+    install(overlay, node, from, stat, staged);
+  }
+}
+
+function copyUpFile(overlay: Overlay, node: Node, from: Place, stat: Stat, data: "keep" | "drop"): void {
+  const staged = overlay.writable().work.stage();
+  const size = data === "drop" ? 0 : stat.size;
+  let source: LayerFile | undefined;
+  let target: LayerFile | undefined;
+  let underWay = false;
+  try {
+    target = staged.layer.createFile(staged.path, stagedMode);
+    if (size > 0) {
+      source = from.layer.openFile(from.path, false);
+      if (!overlay.volatile || size > inlineCopyLimit) {
+        underWay = true;
+        throw startCopy(overlay, node, { from, stat, staged, source, target, size });
+      }
+      source.copyTo(target, size);
+    }
+    finishFile(overlay, node, { from, stat, staged });
+  } finally {
+    if (!underWay) {
+      source?.close();
+      target?.close();
+      staged[Symbol.dispose]();
+    }
+  }
+}
+
+interface FileCopy {
+  readonly from: Place;
+  readonly stat: Stat;
+  readonly staged: Staged;
+}
+
+interface RunningCopy extends FileCopy {
+  readonly source: LayerFile;
+  readonly target: LayerFile;
+  readonly size: number;
+}
+
+/** Starts to copy the data elsewhere; when they are there, the file is installed and those who wait go on. */
+function startCopy(overlay: Overlay, node: Node, copy: RunningCopy): Parked {
+  const gate = new Gate();
+  const job: Job = {
+    call: JobCall.copyFile,
+    args: [copy.source.fd, copy.size, copy.target.fd, overlay.volatile ? 0 : 1],
+  };
+  overlay.jobs.start(job, (result) => gate.open(endCopy(overlay, node, copy, result)));
+  node.copyingUp = gate;
+  return new Parked(gate);
+}
+
+/** @returns what went wrong, for those who wait */
+function endCopy(overlay: Overlay, node: Node, copy: RunningCopy, result: number): unknown {
+  node.copyingUp = undefined;
+  try {
+    if (result < 0) {
+      throw new FsError(-result, "copy-up: copy data");
+    }
+    finishFile(overlay, node, copy);
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    copy.source.close();
+    copy.target.close();
+    copy.staged[Symbol.dispose]();
+    overlay.nodes.dropIfUnused(node);
+  }
+}
+
+function finishFile(overlay: Overlay, node: Node, { from, stat, staged }: FileCopy): void {
+  if (isRemoved(node)) {
+    adoptRemoved(overlay, node, from, stat, staged);
+  } else {
+    install(overlay, node, from, stat, staged);
+  }
+  switchOpenFile(overlay, node);
+}
+
+/** Completes the staged object and gives it the name; the parent's times stay as they were. */
+function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: Staged): void {
+  const { upper } = overlay.writable();
+  const parent = node.link?.parent;
+  if (parent === undefined) {
+    throw new Error(`copy-up of node ${node.id}, which has no name`);
+  }
+  copyMetadata(overlay, from, stat, { layer: staged.layer, path: staged.path });
+  const keepsInode = node.type === FileType.directory || stat.nlink === 1;
+  if (keepsInode) {
+    markOrigin(overlay, from, { layer: staged.layer, path: staged.path });
+  }
+  markImpure(overlay, parent);
+  const parentPath = overlay.nodes.upperPath(parent);
+  const { atime, mtime } = upper.stat(parentPath);
+  const copyStat = staged.layer.stat(staged.path);
+  staged.install(upper, overlay.nodes.upperPath(node), 0);
+  becomeUpper(overlay, node, copyStat, keepsInode);
+  upper.setTimes(parentPath, atime, mtime);
+}
+
+/**
+ * A removed lower object has no name to be copied up to: its copy lives by a descriptor alone.
+ */
+function adoptRemoved(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: Staged): void {
+  copyMetadata(overlay, from, stat, { layer: staged.layer, path: staged.path });
+  const anchor = staged.layer.anchor(staged.path);
+  node.anchor?.close();
+  node.anchor = anchor;
+  becomeUpper(overlay, node, anchor.stat(""), true);
+  // Leaving the block of the caller removes the staged name, and with it the last link.
+}
+
+function becomeUpper(overlay: Overlay, node: Node, stat: Stat, keepsInode: boolean): void {
+  node.upper = true;
+  if (node.type !== FileType.directory) {
+    node.lowers = [];
+  }
+  node.hasOrigin = keepsInode;
+  if (!keepsInode) {
+    // A lower hard link is broken: the copy is a file of its own.
+    node.ino = overlay.inodes.number(stat.dev, stat.ino);
+  }
+}
+
+/** Handles that are open see what is written from now on. */
+function switchOpenFile(overlay: Overlay, node: Node): void {
+  if (node.open !== undefined) {
+    const { layer, path } = overlay.upperPlace(node);
+    const file = layer.openFile(path, false);
+    node.open.retired.push(node.open.file);
+    node.open.file = file;
+  }
+}
+
+/** The mark is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */
+function markOrigin(overlay: Overlay, from: Place, to: Place<WritableLayer>): void {
+  setMark(overlay, to, overlay.marks.origin, encodeOrigin(from));
+}
+
+/** Says in the upper directory that it may hold objects with an origin. */
+export function markImpure(overlay: Overlay, directory: Node): void {
+  const state = directory.directory;
+  if (state !== undefined && state.impure !== true) {
+    setMark(overlay, overlay.upperPlace(directory), overlay.marks.impure, yes);
+    state.impure = true;
+  }
+}
+
+function setMark(overlay: Overlay, to: Place<WritableLayer>, name: string, value: Buffer): void {
+  try {
+    to.layer.setXattr(to.path, name, value, 0);
+  } catch (error) {
+    if (!isErrno(error, Errno.EOPNOTSUPP, Errno.EPERM)) {
+      throw error;
+    }
+    overlay.xattrWasDropped(name);
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * Making names: files, directories, symlinks, devices, hard links.
+ *
+ * Where nothing stands in the way the object is made right at its name by one system call. It is staged in the workdir
+ * when that one call could not make it whole: when it belongs to somebody else than the daemon, or when it replaces
+ * a whiteout.
+ */
+import { type Creation, RenameFlag } from "../contract/filesystem.ts";
+import { type Caller, FileType, type Name } from "../contract/ids.ts";
+import { Errno, FsError, isErrno } from "../errno.ts";
+import type { LayerFile, LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
+import { yes } from "../layer/marks.ts";
+import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
+import { copyUp, markImpure } from "./copy-up.ts";
+import { nameWasPut } from "./directory.ts";
+import type { Node } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+import { requireDirectory, resolve } from "./resolver.ts";
+import type { Staged } from "./work-dir.ts";
+import { defaultAcl } from "./xattrs.ts";
+
+const setGid = 0o2000;
+
+/** What is to be made. */
+export type NewObject =
+  | { readonly type: typeof FileType.regular | typeof FileType.fifo | typeof FileType.socket }
+  | { readonly type: typeof FileType.directory }
+  | {
+      readonly type: typeof FileType.character | typeof FileType.block;
+      readonly major: number;
+      readonly minor: number;
+    }
+  | { readonly type: typeof FileType.symlink; readonly target: Buffer };
+
+export interface Made {
+  readonly node: Node;
+  readonly stat: Stat;
+  /** The descriptor by which a regular file was made; the caller closes it or keeps it as the open file. */
+  readonly file: LayerFile | undefined;
+}
+
+/**
+ * Makes a new object with the caller as its owner.
+ * @throws EEXIST when the name is there; ENOENT in a removed directory
+ */
+export function create(
+  overlay: Overlay,
+  parent: Node,
+  name: Name,
+  object: NewObject,
+  creation: Creation,
+  caller: Caller,
+): Made {
+  const { upper, work } = overlay.writable();
+  const replacesWhiteout = prepareName(overlay, parent, name) === "whited-out";
+  const place: Place<WritableLayer> = { layer: upper, path: overlay.nodes.upperPathOf(parent, name) };
+  const acl = object.type === FileType.symlink ? undefined : defaultAcl(overlay, parent);
+  const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
+  const opaque = object.type === FileType.directory && (replacesWhiteout || parent.lowers.length > 0);
+  let file: LayerFile | undefined;
+  if (!replacesWhiteout && caller.uid === 0 && caller.gid === 0) {
+    // Made by root in its directory, the file system itself applies setgid and the default ACL.
+    file = make(place, object, mode);
+    if (opaque) {
+      preferOpaque(overlay, place);
+    }
+  } else {
+    using staged = work.stage();
+    file = make(staged, object, 0o600);
+    try {
+      finishStaged(overlay, parent, staged, object.type, { mode, acl, caller });
+      if (opaque) {
+        staged.layer.setXattr(staged.path, overlay.marks.opaque, yes, 0);
+      }
+      installName(staged, place, object.type === FileType.directory, replacesWhiteout);
+    } catch (error) {
+      file?.close();
+      throw error;
+    }
+  }
+  return { ...adopt(overlay, parent, name, place), file };
+}
+
+/** A regular file without a name (O_TMPFILE), which lives by its descriptor. */
+export function createUnnamed(overlay: Overlay, parent: Node, creation: Creation, caller: Caller): Made {
+  const { work } = overlay.writable();
+  requireDirectory(parent);
+  const acl = defaultAcl(overlay, parent);
+  const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
+  const file = work.layer.createUnnamedFile(work.stagingPath, 0o600);
+  const anchor = file.anchor();
+  try {
+    finishStaged(overlay, parent, { layer: anchor, path: "" }, FileType.regular, { mode, acl, caller });
+  } catch (error) {
+    anchor.close();
+    file.close();
+    throw error;
+  }
+  const stat = anchor.stat("");
+  const ino = overlay.inodes.number(stat.dev, stat.ino);
+  const node = overlay.nodes.addUnnamed({ stat, upper: true, lowers: [], ino, hasOrigin: false });
+  node.anchor = anchor;
+  return { node, stat, file };
+}
+
+/**
+ * Gives a file a further name; one without any (O_TMPFILE) gets its first.
+ * @throws EEXIST when the name is there
+ */
+export function link(overlay: Overlay, node: Node, parent: Node, name: Name): Stat {
+  const { upper, work } = overlay.writable();
+  if (node.directory !== undefined) {
+    throw new FsError(Errno.EPERM, "hard link to a directory");
+  }
+  copyUp(overlay, node);
+  const state = prepareName(overlay, parent, name);
+  if (node.hasOrigin) {
+    markImpure(overlay, parent);
+  }
+  const from = overlay.upperPlace(node);
+  const path = overlay.nodes.upperPathOf(parent, name);
+  if (state === "whited-out") {
+    using staged = work.stage();
+    from.layer.link(from.path, staged.layer, staged.path);
+    staged.install(upper, path, 0);
+  } else {
+    from.layer.link(from.path, upper, path);
+  }
+  overlay.nodes.addLink(node, parent, name);
+  nameWasPut(overlay, parent, name, node);
+  const stat = upper.stat(path);
+  overlay.nodes.rememberInode(node, stat);
+  return stat;
+}
+
+/** Sees to it that the directory is on the upper, and says what stands at the name. @throws EEXIST, ENOENT */
+function prepareName(overlay: Overlay, parent: Node, name: Name): "absent" | "whited-out" {
+  const { kind } = resolve(overlay, parent, name);
+  if (kind === "found") {
+    throw new FsError(Errno.EEXIST, "create");
+  }
+  copyUp(overlay, parent);
+  return kind;
+}
+
+function make(place: Place<WritableLayer>, object: NewObject, mode: number): LayerFile | undefined {
+  const { layer, path } = place;
+  switch (object.type) {
+    case FileType.regular:
+      return layer.createFile(path, mode & 0o7777);
+    case FileType.directory:
+      layer.makeDirectory(path, mode & 0o7777);
+      return undefined;
+    case FileType.symlink:
+      layer.makeSymlink(path, object.target);
+      return undefined;
+    case FileType.character:
+    case FileType.block:
+      layer.makeNode(path, object.type | (mode & 0o7777), object.major, object.minor);
+      return undefined;
+    default:
+      layer.makeNode(path, object.type | (mode & 0o7777), 0, 0);
+      return undefined;
+  }
+}
+
+interface Ownership {
+  readonly mode: number;
+  readonly acl: Buffer | undefined;
+  readonly caller: Caller;
+}
+
+/** What the file system would have given the object, had its owner made it in its directory. */
+function finishStaged(
+  overlay: Overlay,
+  parent: Node,
+  staged: Place<WritableLayer>,
+  type: number,
+  { mode, acl, caller }: Ownership,
+): void {
+  const { layer, path } = staged;
+  const directory = overlay.stat(parent);
+  const inheritsGroup = (directory.mode & setGid) !== 0;
+  layer.chown(path, caller.uid, inheritsGroup ? directory.gid : caller.gid);
+  if (type === FileType.symlink) {
+    return;
+  }
+  const inherited = acl === undefined ? undefined : inheritAcl(acl, mode);
+  const groupBit = inheritsGroup && type === FileType.directory ? setGid : 0;
+  // After chown, which clears setuid and setgid.
+  layer.chmod(path, ((inherited?.mode ?? mode) & 0o7777) | groupBit);
+  if (inherited?.access !== undefined) {
+    layer.setXattr(path, accessAclName, inherited.access, 0);
+  }
+  if (acl !== undefined && type === FileType.directory) {
+    layer.setXattr(path, defaultAclName, acl, 0);
+  }
+}
+
+/** The commit point of a staged object. A directory can't be renamed over a whiteout: they change places. */
+function installName(staged: Staged, to: Place<WritableLayer>, isDirectory: boolean, replacesWhiteout: boolean): void {
+  if (!replacesWhiteout) {
+    staged.install(to.layer, to.path, RenameFlag.noReplace);
+  } else if (isDirectory) {
+    // Not installed: what lies at the staged path now is the whiteout, to be discarded.
+    staged.layer.rename(staged.path, to.layer, to.path, RenameFlag.exchange);
+  } else {
+    staged.install(to.layer, to.path, 0);
+  }
+}
+
+/** Spares lookups in the new directory the layers below, which have nothing for it. Not needed for it to be right. */
+function preferOpaque(overlay: Overlay, place: Place<WritableLayer>): void {
+  try {
+    place.layer.setXattr(place.path, overlay.marks.opaque, yes, 0);
+  } catch (error) {
+    if (!isErrno(error, Errno.EOPNOTSUPP, Errno.EPERM, Errno.ENOSPC, Errno.EDQUOT)) {
+      throw error;
+    }
+  }
+}
+
+function adopt(overlay: Overlay, parent: Node, name: Name, { layer, path }: Place): { node: Node; stat: Stat } {
+  const stat = layer.stat(path as LayerPath);
+  const ino = overlay.inodes.number(stat.dev, stat.ino);
+  const node = overlay.nodes.add(parent, name, { stat, upper: true, lowers: [], ino, hasOrigin: false });
+  nameWasPut(overlay, parent, name, node);
+  return { node, stat };
+}

@@ -1,0 +1,82 @@
+/** The data of open files: reading, writing, allocating, seeking, copying, syncing. */
+
+import type { WriteRequest } from "../contract/filesystem.ts";
+import type { HandleId } from "../contract/ids.ts";
+import { Deferred, JobCall, type JobCallNumber } from "../contract/slow.ts";
+import { FsError } from "../errno.ts";
+import type { LayerFile } from "../layer/layer.ts";
+import { killSetIds } from "./attributes.ts";
+import type { Node } from "./node.ts";
+import type { OpenFiles } from "./open-files.ts";
+import type { Overlay } from "./overlay.ts";
+
+/** A write this large may be made to wait for the disk: it leaves the core. */
+const largeWrite = 256 * 1024;
+/** O_SYNC (which contains O_DSYNC) and O_DSYNC of the generic ABI. */
+const syncFlags = 0o4010000;
+
+/** Data in memory are read at once, others where nobody else has to wait for them. */
+export function read(file: LayerFile, offset: number, into: Buffer): number | Deferred<number> {
+  const cached = file.readIfCached(into, offset);
+  return cached ?? deferred(JobCall.read, [file.fd, offset]);
+}
+
+export function write(overlay: Overlay, node: Node, file: LayerFile, request: WriteRequest): number | Deferred<number> {
+  const sync = overlay.volatile ? 0 : request.flags & syncFlags;
+  if (request.killSetIds) {
+    killSetIds(overlay, node);
+  }
+  if (sync !== 0 || request.data.length >= largeWrite) {
+    return deferred(JobCall.write, [file.fd, request.offset, sync]);
+  }
+  return file.write(request.data, request.offset, 0);
+}
+
+/** fsync(2), or fdatasync(2). Nothing of a lower file needs it. */
+export function sync(
+  overlay: Overlay,
+  node: Node,
+  file: LayerFile,
+  dataOnly: boolean,
+): undefined | Deferred<undefined> {
+  if (!node.upper || overlay.volatile) {
+    return undefined;
+  }
+  return deferredVoid(dataOnly ? JobCall.syncData : JobCall.sync, [file.fd]);
+}
+
+/** fallocate(2). */
+export function allocate(file: LayerFile, mode: number, offset: number, length: number): Deferred<undefined> {
+  return deferredVoid(JobCall.allocate, [file.fd, mode, offset, length]);
+}
+
+/** copy_file_range(2), which reflinks where the layers allow it. */
+export function copyRange(
+  files: OpenFiles,
+  from: { readonly handle: HandleId; readonly offset: number },
+  to: { readonly node: Node; readonly handle: HandleId; readonly offset: number },
+  length: number,
+): Deferred<number> {
+  const source = files.file(from.handle);
+  const target = files.writableFile(to.node, to.handle);
+  return deferred(JobCall.copyRange, [source.fd, from.offset, target.fd, to.offset, length]);
+}
+
+function deferred(call: JobCallNumber, args: readonly number[]): Deferred<number> {
+  return new Deferred({ call, args }, succeed);
+}
+
+/** For calls that answer nothing but that they went well. */
+function deferredVoid(call: JobCallNumber, args: readonly number[]): Deferred<undefined> {
+  return new Deferred({ call, args }, (result) => {
+    succeed(result);
+    return undefined;
+  });
+}
+
+function succeed(result: number): number {
+  if (result < 0) {
+    throw new FsError(-result, "slow call");
+  }
+  return result;
+}

@@ -1,0 +1,257 @@
+/** The overlay as a transport sees it: each operation finds its nodes, calls the concern, and replies. */
+import type {
+  AttributeChanges,
+  Attributes,
+  Creation,
+  DirectorySink,
+  Entry,
+  FileSystemStatistics,
+  Filesystem,
+  Opened,
+  OpenRequest,
+  WriteRequest,
+} from "../contract/filesystem.ts";
+import { type Caller, FileType, type HandleId, type Name, type NodeId } from "../contract/ids.ts";
+import type { Deferred } from "../contract/slow.ts";
+import { Errno, FsError } from "../errno.ts";
+import { getAttributes, killSetIds, setAttributes, truncateByOpen } from "./attributes.ts";
+import { copyUp } from "./copy-up.ts";
+import { create, createUnnamed, link, type Made, type NewObject } from "./create.ts";
+import { allocate, copyRange, read, sync, write } from "./data.ts";
+import { readDirectory } from "./directory.ts";
+import { fileFlagsIoctl } from "./file-flags.ts";
+import type { Node } from "./node.ts";
+import { OpenFiles, OpenFlag, opensForChange } from "./open-files.ts";
+import { Overlay, type OverlayOptions } from "./overlay.ts";
+import { removeDirectory, removeFile } from "./remove.ts";
+import { rename } from "./rename.ts";
+import { findNode } from "./resolver.ts";
+import { syncDirectory, syncUpper } from "./sync.ts";
+import { getXattr, listXattrs, removeXattr, setXattr } from "./xattrs.ts";
+
+/** A symlink has no permissions of its own. */
+const anyMode: Creation = { mode: 0o777, umask: 0 };
+
+export class OverlayFilesystem implements Filesystem {
+  readonly #overlay: Overlay;
+  readonly #files: OpenFiles;
+
+  /** @throws FsError when a layer can't be read or the workdir can't be prepared */
+  constructor(options: OverlayOptions) {
+    this.#overlay = new Overlay(options);
+    this.#files = new OpenFiles(this.#overlay);
+  }
+
+  forget(node: NodeId, count: number): void {
+    const known = this.#overlay.nodes.find(node);
+    if (known !== undefined) {
+      this.#overlay.nodes.forget(known, count);
+    }
+  }
+
+  lookup(parent: NodeId, name: Name): Entry | undefined {
+    const node = findNode(this.#overlay, this.#node(parent), name);
+    return node === undefined ? undefined : this.#overlay.entry(node, this.#overlay.stat(node));
+  }
+
+  getAttributes(node: NodeId): Attributes {
+    return getAttributes(this.#overlay, this.#node(node));
+  }
+
+  setAttributes(node: NodeId, _handle: HandleId | undefined, changes: AttributeChanges): Attributes {
+    return setAttributes(this.#overlay, this.#node(node), changes);
+  }
+
+  readLink(node: NodeId): Buffer {
+    const { layer, path } = this.#overlay.place(this.#node(node));
+    return layer.readLink(path);
+  }
+
+  makeSymlink(parent: NodeId, name: Name, target: Buffer, caller: Caller): Entry {
+    return this.#make(parent, name, { type: FileType.symlink, target }, anyMode, caller);
+  }
+
+  makeNode(
+    parent: NodeId,
+    name: Name,
+    creation: Creation,
+    device: { readonly major: number; readonly minor: number },
+    caller: Caller,
+  ): Entry {
+    return this.#make(parent, name, newNode(creation.mode, device), creation, caller);
+  }
+
+  makeDirectory(parent: NodeId, name: Name, creation: Creation, caller: Caller): Entry {
+    return this.#make(parent, name, { type: FileType.directory }, creation, caller);
+  }
+
+  link(node: NodeId, newParent: NodeId, newName: Name): Entry {
+    const linked = this.#node(node);
+    return this.#overlay.entry(linked, link(this.#overlay, linked, this.#node(newParent), newName));
+  }
+
+  removeFile(parent: NodeId, name: Name): void {
+    removeFile(this.#overlay, this.#node(parent), name);
+  }
+
+  removeDirectory(parent: NodeId, name: Name): void {
+    removeDirectory(this.#overlay, this.#node(parent), name);
+  }
+
+  rename(parent: NodeId, name: Name, newParent: NodeId, newName: Name, flags: number): void {
+    const from = { parent: this.#node(parent), name };
+    rename(this.#overlay, from, { parent: this.#node(newParent), name: newName }, flags);
+  }
+
+  open(node: NodeId, request: OpenRequest): Opened {
+    const opened = this.#node(node);
+    const forChange = opensForChange(request.flags);
+    const truncates = (request.flags & OpenFlag.truncate) !== 0;
+    if (forChange) {
+      copyUp(this.#overlay, opened, truncates ? "drop" : "keep");
+    }
+    const handle = this.#files.open(opened, forChange);
+    if (truncates) {
+      this.#truncateOpened(opened, handle, request.killSetIds);
+    }
+    return { handle, keepCache: true };
+  }
+
+  create(parent: NodeId, name: Name, creation: Creation, _request: OpenRequest, caller: Caller): Entry & Opened {
+    const made = create(this.#overlay, this.#node(parent), name, { type: FileType.regular }, creation, caller);
+    return this.#openMade(made);
+  }
+
+  createUnnamed(parent: NodeId, creation: Creation, _request: OpenRequest, caller: Caller): Entry & Opened {
+    return this.#openMade(createUnnamed(this.#overlay, this.#node(parent), creation, caller));
+  }
+
+  read(_node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
+    return read(this.#files.file(handle), offset, into);
+  }
+
+  write(node: NodeId, handle: HandleId, request: WriteRequest): number | Deferred<number> {
+    const written = this.#node(node);
+    return write(this.#overlay, written, this.#files.writableFile(written, handle), request);
+  }
+
+  release(_node: NodeId, handle: HandleId): void {
+    this.#files.release(handle);
+  }
+
+  sync(node: NodeId, handle: HandleId, dataOnly: boolean): undefined | Deferred<undefined> {
+    return sync(this.#overlay, this.#node(node), this.#files.file(handle), dataOnly);
+  }
+
+  allocate(node: NodeId, handle: HandleId, mode: number, offset: number, length: number): Deferred<undefined> {
+    return allocate(this.#files.writableFile(this.#node(node), handle), mode, offset, length);
+  }
+
+  seek(_node: NodeId, handle: HandleId, offset: number, whence: number): number {
+    return this.#files.file(handle).seek(offset, whence);
+  }
+
+  copyRange(
+    from: { readonly node: NodeId; readonly handle: HandleId; readonly offset: number },
+    to: { readonly node: NodeId; readonly handle: HandleId; readonly offset: number },
+    length: number,
+    _flags: number,
+  ): Deferred<number> {
+    return copyRange(this.#files, from, { ...to, node: this.#node(to.node) }, length);
+  }
+
+  readDirectory(node: NodeId, offset: number, withEntries: boolean, sink: DirectorySink): void {
+    readDirectory(this.#overlay, this.#node(node), offset, withEntries, sink);
+  }
+
+  syncDirectory(node: NodeId): undefined | Deferred<undefined> {
+    return syncDirectory(this.#overlay, this.#node(node));
+  }
+
+  statistics(_node: NodeId): FileSystemStatistics {
+    const { layer } = this.#overlay.place(this.#overlay.nodes.root);
+    return layer.statistics();
+  }
+
+  syncAll(): undefined | Deferred<undefined> {
+    return syncUpper(this.#overlay);
+  }
+
+  getXattr(node: NodeId, name: Name): Buffer {
+    return getXattr(this.#overlay, this.#node(node), name);
+  }
+
+  setXattr(node: NodeId, name: Name, value: Buffer, flags: number, killSetGid: boolean): void {
+    setXattr(this.#overlay, this.#node(node), name, value, flags, killSetGid);
+  }
+
+  listXattrs(node: NodeId): readonly Name[] {
+    return listXattrs(this.#overlay, this.#node(node));
+  }
+
+  removeXattr(node: NodeId, name: Name): void {
+    removeXattr(this.#overlay, this.#node(node), name);
+  }
+
+  ioctl(node: NodeId, command: number, input: Buffer): Buffer {
+    return fileFlagsIoctl(this.#overlay, this.#node(node), command, input);
+  }
+
+  destroy(): void {
+    this.#files.closeAll();
+    this.#overlay.close();
+  }
+
+  #node(id: NodeId) {
+    return this.#overlay.nodes.get(id);
+  }
+
+  #make(parent: NodeId, name: Name, object: NewObject, creation: Creation, caller: Caller): Entry {
+    const { node, stat, file } = create(this.#overlay, this.#node(parent), name, object, creation, caller);
+    file?.close();
+    return this.#overlay.entry(node, stat);
+  }
+
+  #openMade({ node, stat, file }: Made): Entry & Opened {
+    if (file === undefined) {
+      throw new FsError(Errno.EIO, "a new file without a descriptor");
+    }
+    const handle = this.#files.adopt(node, file);
+    return { ...this.#overlay.entry(node, stat), handle, keepCache: true };
+  }
+
+  #truncateOpened(node: Node, handle: HandleId, killsSetIds: boolean): void {
+    try {
+      if (killsSetIds) {
+        killSetIds(this.#overlay, node);
+      }
+      truncateByOpen(this.#overlay, node);
+    } catch (error) {
+      this.#files.release(handle);
+      throw error;
+    }
+  }
+}
+
+/** @throws EINVAL for a type that mknod can't make; EPERM for a whiteout */
+function newNode(mode: number, device: { readonly major: number; readonly minor: number }): NewObject {
+  const type = mode & FileType.mask;
+  switch (type) {
+    case 0:
+      return { type: FileType.regular };
+    case FileType.regular:
+    case FileType.fifo:
+    case FileType.socket:
+      return { type };
+    case FileType.character:
+      if (device.major === 0 && device.minor === 0) {
+        // In the upper it would be taken for a whiteout.
+        throw new FsError(Errno.EPERM, "mknod of a whiteout");
+      }
+      return { type, ...device };
+    case FileType.block:
+      return { type, ...device };
+    default:
+      throw new FsError(Errno.EINVAL, "mknod of this type");
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * One object of the merged view, as long as the kernel (or an open file, or a child) holds it.
+ *
+ * Invariants:
+ * - `type` and `id` never change; `upper` goes from false to true once (copy-up) and never back.
+ * - A node that is not upper has at least one lower part. Only directories have more than one, topmost first.
+ * - The upper object of a node lies at its merged path, so upper paths follow from names alone.
+ * - A node has a name, or is the root, or is removed; a removed node has an anchor.
+ */
+
+import { FileType, type Name, type NodeId } from "../contract/ids.ts";
+import type { Gate } from "../contract/slow.ts";
+import type { LayerFile, LayerPath, Place, WritableLayer } from "../layer/layer.ts";
+
+/** A name of a node in a directory. Only files with hard links in the upper have more than one. */
+export interface Link {
+  readonly parent: Node;
+  readonly name: Name;
+}
+
+/** The one descriptor that all open handles of a file share. */
+export interface OpenFile {
+  file: LayerFile;
+  handles: number;
+  /** Descriptors that `file` took the place of: calls under way may still use them until the last handle goes. */
+  retired: LayerFile[];
+}
+
+/** What only directories have. */
+export class DirectoryState {
+  /** Known nodes by name. */
+  readonly children: Map<Name, Node> = new Map();
+  /** Whether the upper directory is marked impure; undefined when not yet looked. */
+  impure: boolean | undefined;
+  /** The default ACL that new objects inherit; null for none, undefined when not yet looked. */
+  defaultAcl: Buffer | null | undefined;
+  /** The upper path, and the age of the tree at which it was put together. */
+  path: LayerPath = "";
+  pathAge = -1;
+}
+
+export class Node {
+  readonly id: NodeId;
+  /** The S_IFMT bits. */
+  readonly type: number;
+  /** How many lookups the kernel holds. */
+  lookups = 0;
+  /** Its name; undefined for the root and for removed nodes. */
+  link: Link | undefined;
+  /** Further names of an upper file with hard links. */
+  moreLinks: Link[] | undefined;
+  /** Its key in the table of upper inodes, if it is there. */
+  inodeKey: string | undefined;
+  upper: boolean;
+  lowers: readonly Place[];
+  /** The inode number shown. */
+  ino: number;
+  /** The inode number is that of the lower object it was copied up from. */
+  hasOrigin: boolean;
+  readonly directory: DirectoryState | undefined;
+  /** Keeps a removed object reachable. */
+  anchor: WritableLayer | undefined;
+  open: OpenFile | undefined;
+  /** Closed while the data of this file are being copied up. */
+  copyingUp: Gate | undefined;
+
+  constructor(id: NodeId, type: number, upper: boolean, lowers: readonly Place[], ino: number, hasOrigin: boolean) {
+    this.id = id;
+    this.type = type;
+    this.upper = upper;
+    this.lowers = lowers;
+    this.ino = ino;
+    this.hasOrigin = hasOrigin;
+    this.directory = type === FileType.directory ? new DirectoryState() : undefined;
+  }
+}
+
+/** A directory that more than one layer contributes to. */
+export function isMerged(node: Node): boolean {
+  return node.upper ? node.lowers.length > 0 : node.lowers.length > 1;
+}
+
+export function isRemoved(node: Node): boolean {
+  return node.anchor !== undefined;
+}
+
+export function joinPath(directory: LayerPath, name: Name): LayerPath {
+  return directory === "" ? name : `${directory}/${name}`;
+}

@@ -1,0 +1,159 @@
+/**
+ * The state that all concerns of one overlay share: its layers, its nodes, and where an object lies.
+ */
+import type { Attributes, Entry } from "../contract/filesystem.ts";
+import { FileType, type Name } from "../contract/ids.ts";
+import type { JobRunner } from "../contract/slow.ts";
+import { Errno, FsError } from "../errno.ts";
+import type { Layer, Place, Stat, WritableLayer } from "../layer/layer.ts";
+import { type MarkNames, markNames } from "../layer/marks.ts";
+import type { Logger } from "../log.ts";
+import { InodeNumbers } from "./inode-numbers.ts";
+import { Listings } from "./listings.ts";
+import { isMerged, isRemoved, type Node } from "./node.ts";
+import { NodeTable } from "./node-table.ts";
+import { WorkDir } from "./work-dir.ts";
+
+export interface OverlayOptions {
+  /** Absent: the mount is read-only. */
+  readonly upper?: WritableLayer;
+  /** The user's workdir; present with `upper`, and on the same mount. */
+  readonly work?: WritableLayer;
+  /** Topmost first; at least one unless there is an upper. */
+  readonly lowers: readonly Layer[];
+  /** Nothing is ever synced. */
+  readonly volatile: boolean;
+  /** Marks are kept in user.overlay.* instead of trusted.overlay.*. */
+  readonly userXattr: boolean;
+  readonly log: Logger;
+  readonly jobs: JobRunner;
+}
+
+export class Overlay {
+  readonly upper: WritableLayer | undefined;
+  readonly work: WorkDir | undefined;
+  readonly lowers: readonly Layer[];
+  readonly volatile: boolean;
+  readonly marks: MarkNames;
+  readonly log: Logger;
+  readonly jobs: JobRunner;
+  readonly nodes: NodeTable;
+  readonly inodes: InodeNumbers;
+  readonly listings: Listings = new Listings();
+  /** Set when the upper could not be brought back to a sound state: nothing is changed any more. */
+  #readOnly: boolean;
+  readonly #droppedXattrs = new Set<Name>();
+
+  /** @throws FsError when the layers can't be read or the workdir can't be prepared */
+  constructor(options: OverlayOptions) {
+    const top = options.upper ?? options.lowers[0];
+    if (top === undefined) {
+      throw new FsError(Errno.EINVAL, "an overlay needs a layer");
+    }
+    this.upper = options.upper;
+    this.lowers = options.lowers;
+    this.volatile = options.volatile;
+    this.marks = markNames(options.userXattr);
+    this.log = options.log;
+    this.jobs = options.jobs;
+    this.work = options.work === undefined ? undefined : WorkDir.open(options.work);
+    this.#readOnly = this.upper === undefined;
+    const stat = top.stat("");
+    this.inodes = new InodeNumbers(stat.dev);
+    this.nodes = new NodeTable(
+      {
+        upper: this.upper !== undefined,
+        lowers: this.lowers.map((layer) => ({ layer, path: "" })),
+        ino: this.inodes.number(stat.dev, stat.ino),
+        hasOrigin: false,
+      },
+      (node) => this.listings.delete(node),
+    );
+  }
+
+  /** The upper and the workdir, for an operation that changes something. @throws EROFS */
+  writable(): { upper: WritableLayer; work: WorkDir } {
+    if (this.#readOnly || this.upper === undefined || this.work === undefined) {
+      throw new FsError(Errno.EROFS, "the overlay is read-only");
+    }
+    return { upper: this.upper, work: this.work };
+  }
+
+  /** A change could be neither completed nor taken back: refuse further ones rather than make it worse. */
+  becomeReadOnly(reason: string, cause: unknown): void {
+    this.#readOnly = true;
+    this.log.error({ err: cause }, `the mount is read-only from now on: ${reason}`);
+  }
+
+  /** An xattr could not be kept in a copy-up as the upper's file system has none of its kind. */
+  xattrWasDropped(name: Name): void {
+    if (!this.#droppedXattrs.has(name)) {
+      this.#droppedXattrs.add(name);
+      this.log.warn({ name }, "the upper's file system can't keep this xattr: copy-up drops it");
+    }
+  }
+
+  /** Where the object that a node shows lies. */
+  place(node: Node): Place {
+    if (node.anchor !== undefined) {
+      return { layer: node.anchor, path: "" };
+    }
+    if (node.upper && this.upper !== undefined) {
+      return { layer: this.upper, path: this.nodes.upperPath(node) };
+    }
+    return node.lowers[0] as Place;
+  }
+
+  /** Where the upper object of a node lies, which must have been copied up. */
+  upperPlace(node: Node): Place<WritableLayer> {
+    const { upper } = this.writable();
+    if (!node.upper) {
+      throw new Error(`node ${node.id} is not on the upper`);
+    }
+    return node.anchor === undefined
+      ? { layer: upper, path: this.nodes.upperPath(node) }
+      : { layer: node.anchor, path: "" };
+  }
+
+  stat(node: Node): Stat {
+    if (node.open !== undefined) {
+      return node.open.file.stat();
+    }
+    const { layer, path } = this.place(node);
+    return layer.stat(path);
+  }
+
+  /** Lets go of everything on disk; the staging area is removed. */
+  close(): void {
+    for (const node of this.nodes.values()) {
+      node.anchor?.close();
+    }
+    this.work?.close();
+    this.upper?.close();
+    for (const lower of this.lowers) {
+      lower.close();
+    }
+  }
+
+  /** What is shown of an object: its own attributes but for the inode number and the link count. */
+  attributes(node: Node, stat: Stat): Attributes {
+    return { ...stat, ino: node.ino, nlink: linkCount(node, stat) };
+  }
+
+  /** Counts a lookup and answers the entry that the kernel gets for it. */
+  entry(node: Node, stat: Stat): Entry {
+    node.lookups += 1;
+    return { node: node.id, attributes: this.attributes(node, stat) };
+  }
+}
+
+/**
+ * A merged directory has 1, which programs take as "not counted", as with Linux overlayfs; all others what their layer
+ * says. A removed object of a lower is still there, with the link that the overlay took away.
+ */
+function linkCount(node: Node, stat: Stat): number {
+  if (isRemoved(node) && !node.upper) {
+    return node.type === FileType.directory ? 0 : Math.max(0, stat.nlink - 1);
+  }
+  return isMerged(node) && !isRemoved(node) ? 1 : stat.nlink;
+}

@@ -1,0 +1,148 @@
+/**
+ * The staging area: `work` in the user's workdir, where objects are made complete before they get their name in the
+ * upper by one rename. What lies in it belongs to nobody: it is emptied at the next mount.
+ */
+import { FileType } from "../contract/ids.ts";
+import { Errno, FsError, isErrno } from "../errno.ts";
+import type { LayerPath, WritableLayer } from "../layer/layer.ts";
+
+const stagingName = "work";
+/** Linux overlayfs leaves marks of features in here that must be understood before the upper may be used. */
+const incompatName = "incompat";
+const whiteoutMode = FileType.character;
+
+/** A staged object: gone at the end of its `using` block unless it was installed. */
+export class Staged {
+  readonly path: LayerPath;
+  readonly #work: WorkDir;
+  #installed = false;
+
+  constructor(work: WorkDir, path: LayerPath) {
+    this.#work = work;
+    this.path = path;
+  }
+
+  get layer(): WritableLayer {
+    return this.#work.layer;
+  }
+
+  /** The commit point: the object gets its name in the upper. @param flags RenameFlag bits */
+  install(upper: WritableLayer, path: LayerPath, flags: number): void {
+    this.layer.rename(this.path, upper, path, flags);
+    this.#installed = true;
+  }
+
+  /** The object is in other hands; nothing is left to discard. */
+  keep(): void {
+    this.#installed = true;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#installed) {
+      this.#work.discard(this.path);
+    }
+  }
+}
+
+export class WorkDir {
+  readonly layer: WritableLayer;
+  #count = 0;
+  /** One whiteout inode that every deletion links to: cheaper than a node each. */
+  #whiteout: LayerPath | undefined;
+
+  private constructor(layer: WritableLayer) {
+    this.layer = layer;
+  }
+
+  /**
+   * Makes the staging directory, or empties the one that an earlier mount left.
+   * @throws EBUSY when another overlay left a mark in it that forbids the use of the upper
+   */
+  static open(layer: WritableLayer): WorkDir {
+    const work = new WorkDir(layer);
+    if (layer.find(`${stagingName}/${incompatName}`) !== undefined) {
+      throw new FsError(
+        Errno.EBUSY,
+        "the workdir says that its upper was mounted volatile and may be incomplete (work/incompat)",
+      );
+    }
+    if (layer.find(stagingName) !== undefined) {
+      work.#removeTree(stagingName);
+    }
+    layer.makeDirectory(stagingName, 0o700);
+    return work;
+  }
+
+  /** A fresh name in the staging area, whose object is to be made by the caller. */
+  stage(): Staged {
+    this.#count += 1;
+    return new Staged(this, `${stagingName}/${this.#count.toString(16)}`);
+  }
+
+  /** The directory to make unnamed files in. */
+  get stagingPath(): LayerPath {
+    return stagingName;
+  }
+
+  /** Links the whiteout to a name that does not exist. @throws EEXIST when it does */
+  linkWhiteout(to: WritableLayer, path: LayerPath): void {
+    const whiteout = this.#whiteout ?? this.#makeWhiteout();
+    try {
+      this.layer.link(whiteout, to, path);
+    } catch (error) {
+      // Too many links, or a file system without links to devices: make one of its own.
+      if (!isErrno(error, Errno.EMLINK, Errno.EPERM, Errno.EOPNOTSUPP, Errno.EXDEV)) {
+        throw error;
+      }
+      this.discard(whiteout);
+      this.#whiteout = undefined;
+      to.makeNode(path, whiteoutMode, 0, 0);
+    }
+  }
+
+  /** A whiteout that is ready to be renamed over something. */
+  stageWhiteout(): Staged {
+    const staged = this.stage();
+    this.linkWhiteout(this.layer, staged.path);
+    return staged;
+  }
+
+  /** Removes a staged object, whatever it is. What can't be removed stays for the next mount to clean up. */
+  discard(path: LayerPath): void {
+    try {
+      this.#removeTree(path);
+    } catch (error) {
+      if (!(error instanceof FsError)) {
+        throw error;
+      }
+    }
+  }
+
+  /** Empties the staging area and removes it. */
+  close(): void {
+    this.discard(stagingName);
+    this.layer.close();
+  }
+
+  #makeWhiteout(): LayerPath {
+    const staged = this.stage();
+    this.layer.makeNode(staged.path, whiteoutMode, 0, 0);
+    this.#whiteout = staged.path;
+    return staged.path;
+  }
+
+  #removeTree(path: LayerPath): void {
+    const stat = this.layer.find(path);
+    if (stat === undefined) {
+      return;
+    }
+    if ((stat.mode & FileType.mask) !== FileType.directory) {
+      this.layer.unlink(path);
+      return;
+    }
+    for (const { name } of this.layer.list(path)) {
+      this.#removeTree(`${path}/${name}`);
+    }
+    this.layer.removeDirectory(path);
+  }
+}

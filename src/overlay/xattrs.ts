@@ -1,0 +1,87 @@
+/** Extended attributes: those of the object that is shown, without the overlay's own marks. */
+import { FileType, type Name } from "../contract/ids.ts";
+import { Errno, FsError } from "../errno.ts";
+import { escapedXattr, visibleXattr } from "../layer/marks.ts";
+import { accessAclName, defaultAclName } from "./acl.ts";
+import { copyUp } from "./copy-up.ts";
+import type { Node } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+
+const setGid = 0o2000;
+
+/** @throws ENODATA when there is none of that name */
+export function getXattr(overlay: Overlay, node: Node, name: Name): Buffer {
+  const { layer, path } = overlay.place(node);
+  const value = layer.getXattr(path, escapedXattr(overlay.marks, name));
+  if (value === undefined) {
+    throw new FsError(Errno.ENODATA, "no such xattr");
+  }
+  return value;
+}
+
+export function listXattrs(overlay: Overlay, node: Node): Name[] {
+  const { layer, path } = overlay.place(node);
+  return layer
+    .listXattrs(path)
+    .map((name) => visibleXattr(overlay.marks, name))
+    .filter((name) => name !== undefined);
+}
+
+/** @param killSetGid setting an access ACL is to take setgid away, as the caller is not of the file's group */
+export function setXattr(
+  overlay: Overlay,
+  node: Node,
+  name: Name,
+  value: Buffer,
+  flags: number,
+  killSetGid: boolean,
+): void {
+  copyUp(overlay, node);
+  const { layer, path } = overlay.upperPlace(node);
+  layer.setXattr(path, escapedXattr(overlay.marks, name), value, flags);
+  if (killSetGid && name === accessAclName) {
+    const { mode } = layer.stat(path);
+    layer.chmod(path, mode & 0o7777 & ~setGid);
+  }
+  forgetDefaultAcl(node, name);
+}
+
+/** @throws ENODATA, without a copy-up, when there is none of that name */
+export function removeXattr(overlay: Overlay, node: Node, name: Name): void {
+  overlay.writable();
+  const from = overlay.place(node);
+  if (from.layer.getXattr(from.path, escapedXattr(overlay.marks, name)) === undefined) {
+    if (isAcl(name)) {
+      return;
+    }
+    throw new FsError(Errno.ENODATA, "no such xattr");
+  }
+  copyUp(overlay, node);
+  const { layer, path } = overlay.upperPlace(node);
+  layer.removeXattr(path, escapedXattr(overlay.marks, name));
+  forgetDefaultAcl(node, name);
+}
+
+/** The default ACL of a directory, which new objects in it inherit. */
+export function defaultAcl(overlay: Overlay, directory: Node): Buffer | undefined {
+  const state = directory.directory;
+  if (state === undefined) {
+    return undefined;
+  }
+  if (state.defaultAcl === undefined) {
+    const { layer, path } = overlay.place(directory);
+    state.defaultAcl = layer.getXattr(path, defaultAclName) ?? null;
+  }
+  return state.defaultAcl ?? undefined;
+}
+
+function forgetDefaultAcl(node: Node, name: Name): void {
+  if (name === defaultAclName && node.type === FileType.directory && node.directory !== undefined) {
+    node.directory.defaultAcl = undefined;
+  }
+}
+
+/** Removing an ACL that is not there is no error, unlike other xattrs. */
+function isAcl(name: Name): boolean {
+  return name === accessAclName || name === defaultAclName;
+}
