@@ -1,0 +1,187 @@
+/**
+ * From a request in a buffer to its reply, whatever happens in between. This is the only place that catches everything:
+ * an FsError becomes its errno, a Parked waits for its gate, anything else is logged with its stack and becomes EIO.
+ * Nothing is thrown out of here, as the mount goes on whatever one request meets.
+ */
+import type { Filesystem } from "../contract/filesystem.ts";
+import { Deferred, type Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
+import { Errno, FsError } from "../errno.ts";
+import type { Logger } from "../log.ts";
+import type { JobBuffers, JobDone } from "./io-threads.ts";
+import { type AnyOperation, type OperationContext, operations } from "./operations.ts";
+import { describeReply, describeRequest } from "./protocol/describe.ts";
+import type { Connection } from "./protocol/init.ts";
+import type { ReplyAddress, ReplyWriter } from "./protocol/reply-writer.ts";
+import type { RequestReader } from "./protocol/request-reader.ts";
+
+/** What the dispatcher needs of the session. */
+export interface DispatchParts {
+  readonly filesystem: Filesystem;
+  readonly connection: Connection;
+  readonly log: Logger;
+  /** The writer of all replies but those that are read by a job. */
+  readonly reply: ReplyWriter;
+  /** Hands a finished reply to the kernel; must not throw. */
+  send(reply: ReplyWriter, operation: string): void;
+  startJob(job: Job, buffers: JobBuffers, done: JobDone): void;
+}
+
+interface ParkedRequest {
+  readonly operation: AnyOperation;
+  /** A copy: the buffer it came in serves others by now. */
+  readonly request: RequestReader;
+  readonly gate: Gate;
+  readonly resume: (failure: unknown) => void;
+}
+
+const unknownOperation = { name: "unknown" };
+
+export class Dispatcher {
+  readonly #parts: DispatchParts;
+  readonly #parked = new Map<number, ParkedRequest>();
+  #resumed: { readonly parked: ParkedRequest; readonly failure: unknown }[] = [];
+
+  constructor(parts: DispatchParts) {
+    this.#parts = parts;
+  }
+
+  /** Requests that wait at a gate. */
+  get parked(): number {
+    return this.#parked.size;
+  }
+
+  /** Serves the message of `length` bytes in the reader's buffer: at once, or later where it has to wait. */
+  serve(request: RequestReader, length: number): void {
+    if (!request.begin(length)) {
+      this.#parts.log.error({ length, opcode: request.opcode }, "a request with a broken header");
+      if (length >= 16) {
+        this.#fail(unknownOperation, request, new FsError(Errno.EIO, "broken request header"));
+      }
+      return;
+    }
+    const operation = operations.get(request.opcode);
+    if (operation === undefined) {
+      this.#fail(unknownOperation, request, new FsError(Errno.ENOSYS, `opcode ${request.opcode}`));
+      return;
+    }
+    this.#act(operation, request);
+  }
+
+  /** Serves the requests whose gates have opened since the last call; they may park again. */
+  serveResumed(): void {
+    while (this.#resumed.length > 0) {
+      const resumed = this.#resumed;
+      this.#resumed = [];
+      for (const { parked, failure } of resumed) {
+        if (failure === undefined) {
+          this.#act(parked.operation, parked.request);
+        } else {
+          this.#fail(parked.operation, parked.request, failure);
+        }
+      }
+    }
+  }
+
+  #act(operation: AnyOperation, request: RequestReader): void {
+    const { filesystem, connection, log, reply } = this.#parts;
+    reply.begin();
+    try {
+      const body = operation.decode(request, connection);
+      if (log.debugEnabled) {
+        log.debug(describeRequest(operation.name, request, body), "rx");
+      }
+      const result = operation.handle(filesystem, body, this.#context(request));
+      if (result instanceof Deferred) {
+        this.#defer(operation, request, body, result);
+      } else {
+        this.#answer(operation, request, result, reply);
+      }
+    } catch (error) {
+      if (error instanceof Parked) {
+        this.#park(operation, request, error.gate);
+      } else {
+        this.#fail(operation, request, error);
+      }
+    }
+  }
+
+  #context(header: RequestReader): OperationContext {
+    const { connection, reply } = this.#parts;
+    return { header, reply, connection, interrupt: this.#interrupt };
+  }
+
+  #defer(operation: AnyOperation, request: RequestReader, body: unknown, deferred: Deferred<unknown>): void {
+    const { job, finish } = deferred;
+    const address: ReplyAddress = { uniqueLow: request.uniqueLow, uniqueHigh: request.uniqueHigh };
+    const buffers = {
+      ...(job.call === JobCall.write && operation.payload && { payload: operation.payload(body) }),
+      ...(job.call === JobCall.read && operation.replySize && { replySize: operation.replySize(body) }),
+    };
+    this.#parts.startJob(job, buffers, (result, filled) => {
+      const reply = filled ?? this.#parts.reply;
+      reply.begin();
+      try {
+        this.#answer(operation, address, finish(result), reply);
+      } catch (error) {
+        this.#fail(operation, address, error);
+      }
+    });
+  }
+
+  #park(operation: AnyOperation, request: RequestReader, gate: Gate): void {
+    const kept = request.keep();
+    const resume = (failure: unknown) => {
+      this.#parked.delete(kept.key);
+      // Served between requests: whoever opens the gate is in the middle of something.
+      this.#resumed.push({ parked, failure });
+    };
+    const parked: ParkedRequest = { operation, request: kept, gate, resume };
+    this.#parked.set(kept.key, parked);
+    gate.whenOpen(resume);
+  }
+
+  readonly #interrupt = (key: number): void => {
+    const parked = this.#parked.get(key);
+    if (parked !== undefined) {
+      this.#parked.delete(key);
+      parked.gate.leave(parked.resume);
+      this.#fail(parked.operation, parked.request, new FsError(Errno.EINTR, "interrupted while it waited"));
+    }
+  };
+
+  #answer(operation: AnyOperation, address: ReplyAddress, result: unknown, reply: ReplyWriter): void {
+    if (operation.noReply) {
+      return;
+    }
+    operation.encode(result, reply, this.#parts.connection);
+    this.#send(operation, address, 0, reply, result);
+  }
+
+  #fail(operation: Pick<AnyOperation, "name" | "noReply">, address: ReplyAddress, error: unknown): void {
+    const { log, reply } = this.#parts;
+    const unique = address.uniqueHigh * 4294967296 + address.uniqueLow;
+    if (!(error instanceof FsError)) {
+      log.error({ err: error, op: operation.name, unique }, "an exception in a request");
+    } else if (error.code === Errno.EIO) {
+      log.warn({ err: error, op: operation.name, unique }, "input/output error");
+    }
+    if (!operation.noReply) {
+      this.#send(operation, address, error instanceof FsError ? error.code : Errno.EIO, reply, error);
+    }
+  }
+
+  #send(
+    operation: { readonly name: string },
+    to: ReplyAddress,
+    errno: number,
+    reply: ReplyWriter,
+    body: unknown,
+  ): void {
+    const { log } = this.#parts;
+    reply.finish(errno, to.uniqueLow, to.uniqueHigh);
+    if (log.debugEnabled) {
+      log.debug(describeReply(operation.name, to, errno, body), "tx");
+    }
+    this.#parts.send(reply, operation.name);
+  }
+}

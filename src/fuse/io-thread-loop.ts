@@ -1,0 +1,40 @@
+/** The whole life of an I/O thread: take a job, run it, tell the result, until the core closes its end of the pipe. */
+import { workerData } from "node:worker_threads";
+import type { Job } from "../contract/slow.ts";
+import { Errno } from "../errno.ts";
+import { readPipe, writePipe } from "../sys/device.ts";
+import {
+  type IoThreadData,
+  JobRecordBuffer,
+  jobRecordSize,
+  type MemoryRange,
+  resultRecordSize,
+} from "./job-records.ts";
+
+/**
+ * Serves jobs until the pipe ends. Blocks the thread it is called on, which IoThreads has started.
+ * @param runJob does what a job says: its result or a negative errno; must not throw
+ */
+export function serveJobs(runJob: (job: Job, reply?: Buffer, payload?: Buffer) => number): void {
+  const { jobPipe, resultPipe, memory } = workerData as IoThreadData;
+  const record = new JobRecordBuffer();
+  const result = new Float64Array(resultRecordSize / 8);
+  const resultBytes = Buffer.from(result.buffer);
+  const part = (range: MemoryRange) =>
+    range.length === 0 ? undefined : Buffer.from(memory, range.offset, range.length);
+  for (;;) {
+    const length = readPipe(jobPipe, record.bytes);
+    if (length === -Errno.EINTR) {
+      continue;
+    }
+    if (length !== jobRecordSize) {
+      return;
+    }
+    const { id, job, reply, payload } = record.get();
+    result[0] = id;
+    result[1] = runJob(job, part(reply), part(payload));
+    if (writePipe(resultPipe, resultBytes, resultRecordSize) !== resultRecordSize) {
+      return;
+    }
+  }
+}

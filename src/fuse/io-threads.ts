@@ -1,0 +1,199 @@
+/**
+ * Slow calls outside the core: a few threads that take jobs from a pipe and tell results over another. They are started
+ * when jobs come, the first with the first job. The core learns of results by polling `resultFd`; nothing here waits.
+ */
+import { SHARE_ENV, Worker } from "node:worker_threads";
+import type { Job, JobRunner } from "../contract/slow.ts";
+import { Errno, FsError } from "../errno.ts";
+import type { Logger } from "../log.ts";
+import { makePipe, readPipe, writePipe } from "../sys/device.ts";
+import { closeDescriptor } from "../sys/open.ts";
+import type { BufferPool, RequestBuffer } from "./buffers.ts";
+import {
+  type IoThreadData,
+  JobRecordBuffer,
+  jobRecordSize,
+  type MemoryRange,
+  resultRecordSize,
+} from "./job-records.ts";
+import type { ReplyWriter } from "./protocol/reply-writer.ts";
+
+/** What a request lends to its job. */
+export interface JobBuffers {
+  /** Data to be written. If they lie in a buffer of the pool, that buffer is out of use until the job is done. */
+  readonly payload?: Buffer;
+  /** Room for this many bytes behind the header of a reply. */
+  readonly replySize?: number;
+}
+
+/** @param reply holds what a read has read; valid during the call */
+export type JobDone = (result: number, reply: ReplyWriter | undefined) => void;
+
+interface WaitingJob extends JobBuffers {
+  readonly job: Job;
+  readonly done: JobDone;
+}
+
+interface RunningJob {
+  readonly done: JobDone;
+  readonly buffer: RequestBuffer | undefined;
+}
+
+/** More in the pipe would gain nothing, and both pipes hold this many records for sure. */
+const maxRunning = 64;
+const nowhere: MemoryRange = { offset: 0, length: 0 };
+
+const entry = new URL("../io-thread.js", import.meta.url);
+/** The threads only make system calls; the defaults would let each heap grow to gigabytes before it is collected. */
+const resourceLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
+
+export class IoThreads implements JobRunner {
+  readonly #pool: BufferPool;
+  readonly #limit: number;
+  readonly #log: Logger;
+  readonly #jobs = makePipe();
+  readonly #results = makePipe();
+  readonly #record = new JobRecordBuffer();
+  readonly #resultNumbers = new Float64Array((maxRunning * resultRecordSize) / 8);
+  readonly #resultBytes = Buffer.from(this.#resultNumbers.buffer);
+  readonly #waiting: WaitingJob[] = [];
+  readonly #running = new Map<number, RunningJob>();
+  #threads = 0;
+  #lastId = 0;
+
+  /** @param limit the most threads to start */
+  constructor(pool: BufferPool, limit: number, log: Logger) {
+    this.#pool = pool;
+    this.#limit = limit;
+    this.#log = log;
+  }
+
+  /** Readable when a job is done. */
+  get resultFd(): number {
+    return this.#results.readFd;
+  }
+
+  /** Jobs that are not done yet. */
+  get pending(): number {
+    return this.#running.size + this.#waiting.length;
+  }
+
+  start(job: Job, done: (result: number) => void): void {
+    this.startWithBuffers(job, {}, done);
+  }
+
+  /** As `start`, for a job that reads into or writes from memory. */
+  startWithBuffers(job: Job, buffers: JobBuffers, done: JobDone): void {
+    const waiting = { job, done, ...buffers };
+    if (this.#waiting.length > 0 || !this.#submit(waiting)) {
+      this.#waiting.push({ ...waiting, ...ownPayload(this.#pool, buffers.payload) });
+    }
+  }
+
+  /** Takes results that have come and calls back for each. Blocks where none has: poll first. */
+  drain(): void {
+    const length = readPipe(this.#results.readFd, this.#resultBytes);
+    for (let at = 0; at + resultRecordSize <= length; at += resultRecordSize) {
+      const id = this.#resultNumbers[at / 8] as number;
+      const result = this.#resultNumbers[at / 8 + 1] as number;
+      const running = this.#running.get(id);
+      if (running !== undefined) {
+        this.#running.delete(id);
+        this.#finish(running, result);
+      }
+    }
+    while (this.#waiting.length > 0 && this.#submit(this.#waiting[0] as WaitingJob)) {
+      this.#waiting.shift();
+    }
+  }
+
+  /** Ends the threads; to be called when nothing is pending. */
+  stop(): void {
+    // The other ends stay open, as a thread that is still starting up knows them by number.
+    closeDescriptor(this.#jobs.writeFd);
+  }
+
+  #finish(running: RunningJob, result: number): void {
+    try {
+      running.done(result, running.buffer?.reply);
+    } catch (error) {
+      this.#log.error({ err: error }, "an exception after a slow call");
+    } finally {
+      if (running.buffer !== undefined) {
+        this.#pool.giveBack(running.buffer);
+      }
+    }
+  }
+
+  /** False where it has to wait: for a buffer, or for others to end. */
+  #submit(waiting: WaitingJob): boolean {
+    if (this.#running.size >= maxRunning) {
+      return false;
+    }
+    const { payload, replySize } = waiting;
+    const buffer = payload || replySize ? this.#bufferFor(payload) : undefined;
+    if (buffer === null) {
+      return false;
+    }
+    this.#startThread();
+    if (buffer !== undefined) {
+      this.#pool.lend(buffer);
+    }
+    this.#lastId++;
+    this.#running.set(this.#lastId, { done: waiting.done, buffer });
+    this.#record.set({
+      id: this.#lastId,
+      job: waiting.job,
+      reply: buffer && replySize ? rangeOf(buffer.reply.area(replySize)) : nowhere,
+      payload: buffer && payload ? rangeOf(placeIn(buffer, payload)) : nowhere,
+    });
+    writePipe(this.#jobs.writeFd, this.#record.bytes, jobRecordSize);
+    return true;
+  }
+
+  /** The one that holds the payload already, else a free one; null where none is. */
+  #bufferFor(payload: Buffer | undefined): RequestBuffer | null {
+    return (payload && this.#pool.holderOf(payload)) ?? this.#pool.take() ?? null;
+  }
+
+  /** Starts one thread more if all are busy and the limit allows it. Throws EAGAIN where there is none at all. */
+  #startThread(): void {
+    if (this.#threads >= this.#limit || this.#running.size < this.#threads) {
+      return;
+    }
+    const workerData: IoThreadData = {
+      jobPipe: this.#jobs.readFd,
+      resultPipe: this.#results.writeFd,
+      memory: this.#pool.memory,
+    };
+    try {
+      // Nothing listens to the worker's events: the loop of the thread that starts it never turns.
+      new Worker(entry, { workerData, env: SHARE_ENV, execArgv: [], resourceLimits }).unref();
+      this.#threads++;
+    } catch (error) {
+      this.#log.warn({ err: error, running: this.#threads }, "no further I/O thread could be started");
+      if (this.#threads === 0) {
+        throw new FsError(Errno.EAGAIN, "start of an I/O thread", { cause: error });
+      }
+    }
+  }
+}
+
+/** Data that wait for their job must not lie in a buffer that the next request is read into. */
+function ownPayload(pool: BufferPool, payload: Buffer | undefined): JobBuffers {
+  return payload !== undefined && pool.holderOf(payload) !== undefined ? { payload: Buffer.from(payload) } : {};
+}
+
+function rangeOf(data: Buffer): MemoryRange {
+  return { offset: data.byteOffset, length: data.length };
+}
+
+/** The payload within `buffer`, where it may lie already. */
+function placeIn(buffer: RequestBuffer, payload: Buffer): Buffer {
+  if (payload.buffer === buffer.bytes.buffer) {
+    return payload;
+  }
+  const placed = buffer.bytes.subarray(0, payload.length);
+  payload.copy(placed);
+  return placed;
+}

@@ -1,0 +1,96 @@
+/**
+ * A reply in the buffer it is written from: struct fuse_out_header (16 bytes), then the body.
+ * One writer serves all requests in turn. Offsets count from the start of the body.
+ */
+import { Errno, FsError } from "../../errno.ts";
+import type { RequestReader } from "./request-reader.ts";
+
+export const outHeaderSize = 16;
+
+const two32 = 4294967296;
+
+export class ReplyWriter {
+  readonly bytes: Buffer;
+  readonly #view: DataView;
+  /** Of the whole message, header included. */
+  length = outHeaderSize;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** Starts a reply without a body. */
+  begin(): void {
+    this.length = outHeaderSize;
+  }
+
+  get room(): number {
+    return this.bytes.length - outHeaderSize;
+  }
+
+  /** Says how long the body is; EOVERFLOW where the buffer can't hold it. */
+  setBodyLength(length: number): void {
+    if (length > this.room) {
+      throw new FsError(Errno.EOVERFLOW, `a reply of ${length} bytes`);
+    }
+    this.length = outHeaderSize + length;
+  }
+
+  /** The first `length` bytes of the body, to be filled; EINVAL where the buffer has not that many. */
+  area(length: number): Buffer {
+    if (length > this.room) {
+      throw new FsError(Errno.EINVAL, `a reply of ${length} bytes was asked for`);
+    }
+    return this.bytes.subarray(outHeaderSize, outHeaderSize + length);
+  }
+
+  u16(at: number, value: number): void {
+    this.#view.setUint16(outHeaderSize + at, value, true);
+  }
+
+  u32(at: number, value: number): void {
+    this.#view.setUint32(outHeaderSize + at, value, true);
+  }
+
+  /** Any integer between -2^53 and 2^53: negative ones in two's complement. */
+  u64(at: number, value: number): void {
+    this.#view.setUint32(outHeaderSize + at, value >>> 0, true);
+    this.#view.setUint32(outHeaderSize + at + 4, Math.floor(value / two32) >>> 0, true);
+  }
+
+  zero(at: number, length: number): void {
+    this.bytes.fill(0, outHeaderSize + at, outHeaderSize + at + length);
+  }
+
+  /** The characters of a latin1 string, one byte each. */
+  latin1(at: number, text: string): void {
+    this.bytes.write(text, outHeaderSize + at, text.length, "latin1");
+  }
+
+  copy(at: number, data: Buffer): void {
+    data.copy(this.bytes, outHeaderSize + at);
+  }
+
+  /** Fills in the header. @param errno 0, or a positive error number: then the body is dropped */
+  finish(errno: number, uniqueLow: number, uniqueHigh: number): void {
+    if (errno !== 0) {
+      this.length = outHeaderSize;
+    }
+    const view = this.#view;
+    view.setUint32(0, this.length, true);
+    view.setInt32(4, -errno, true);
+    view.setUint32(8, uniqueLow, true);
+    view.setUint32(12, uniqueHigh, true);
+  }
+
+  /** Makes a finished reply one that says `errno` to the same request. */
+  turnToError(errno: number): void {
+    this.length = outHeaderSize;
+    this.#view.setUint32(0, outHeaderSize, true);
+    this.#view.setInt32(4, -errno, true);
+  }
+}
+
+/** The two halves that let a reply find its request, when the request's buffer is long reused. */
+export type ReplyAddress = Pick<RequestReader, "uniqueLow" | "uniqueHigh">;

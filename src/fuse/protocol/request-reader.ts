@@ -1,0 +1,162 @@
+/**
+ * A request in the buffer it was read into: struct fuse_in_header (40 bytes), then the body of its operation.
+ * Values are read in place; nothing is copied but names. The byte order is that of x86-64 and arm64, little-endian.
+ *
+ * Offsets given to the methods count from the start of the body. A decoder says first how long the body must be
+ * (`need`), as what lies behind the message in the buffer belongs to an older one.
+ */
+import type { Caller, Name } from "../../contract/ids.ts";
+import { Errno, FsError } from "../../errno.ts";
+
+export const inHeaderSize = 40;
+
+const two32 = 4294967296;
+const nul = 0;
+const slash = 0x2f;
+const dot = 0x2e;
+
+export class RequestReader {
+  readonly bytes: Buffer;
+  readonly #view: DataView;
+  #bodyEnd = inHeaderSize;
+
+  opcode = 0;
+  /** The two halves of `unique`: only ever echoed, and as a key of a map (see `key`). */
+  uniqueLow = 0;
+  uniqueHigh = 0;
+  node = 0;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /**
+   * Takes a message of `length` bytes that now lies at the start of the buffer.
+   * @returns whether its header is whole and agrees with `length`; only then may anything else be asked
+   */
+  begin(length: number): boolean {
+    if (length < inHeaderSize || length > this.bytes.length) {
+      return false;
+    }
+    const view = this.#view;
+    this.opcode = view.getUint32(4, true);
+    this.uniqueLow = view.getUint32(8, true);
+    this.uniqueHigh = view.getUint32(12, true);
+    this.node = view.getUint32(20, true) * two32 + view.getUint32(16, true);
+    // Extensions (security context, supplementary groups) stand behind the body; none is negotiated.
+    this.#bodyEnd = length - view.getUint16(36, true) * 8;
+    return view.getUint32(0, true) === length && this.#bodyEnd >= inHeaderSize;
+  }
+
+  /** Identifies the request among those under way. */
+  get key(): number {
+    return this.uniqueHigh * two32 + this.uniqueLow;
+  }
+
+  get caller(): Caller {
+    const view = this.#view;
+    return { uid: view.getUint32(24, true), gid: view.getUint32(28, true), pid: view.getUint32(32, true) };
+  }
+
+  get bodyLength(): number {
+    return this.#bodyEnd - inHeaderSize;
+  }
+
+  /** A copy of this request that outlives the buffer. */
+  keep(): RequestReader {
+    const length = this.#view.getUint32(0, true);
+    const copy = new RequestReader(Buffer.from(this.bytes.subarray(0, length)));
+    copy.begin(length);
+    return copy;
+  }
+
+  /** Throws EINVAL unless the body has at least `length` bytes. */
+  need(length: number): void {
+    if (this.bodyLength < length) {
+      throw malformed(`a body of ${this.bodyLength} bytes where ${length} are needed`);
+    }
+  }
+
+  u32(at: number): number {
+    return this.#view.getUint32(inHeaderSize + at, true);
+  }
+
+  /** An id or a count; above 2^53 it is rounded, and then stands for nothing that was ever given out. */
+  u64(at: number): number {
+    const low = this.#view.getUint32(inHeaderSize + at, true);
+    const high = this.#view.getUint32(inHeaderSize + at + 4, true);
+    return high === 0 ? low : high * two32 + low;
+  }
+
+  /** Seconds since the epoch. */
+  i64(at: number): number {
+    return this.#view.getInt32(inHeaderSize + at + 4, true) * two32 + this.#view.getUint32(inHeaderSize + at, true);
+  }
+
+  /** An offset or size in a file; EFBIG where a number can't hold it exactly (8 PiB and more). */
+  fileOffset(at: number): number {
+    const value = this.u64(at);
+    if (value > Number.MAX_SAFE_INTEGER) {
+      throw new FsError(Errno.EFBIG, "offset or size above 2^53");
+    }
+    return value;
+  }
+
+  /** Where the string that begins at `at` has its NUL; EINVAL where it has none. */
+  endOfString(at: number): number {
+    const bytes = this.bytes;
+    let end = inHeaderSize + at;
+    while (end < this.#bodyEnd && bytes[end] !== nul) {
+      end++;
+    }
+    if (end >= this.#bodyEnd) {
+      throw malformed("a string without its end");
+    }
+    return end - inHeaderSize;
+  }
+
+  /** The name of one directory entry, NUL-terminated at `at`. EINVAL for what can't be one: empty, ".", "..", with "/". */
+  name(at: number): Name {
+    const start = inHeaderSize + at;
+    const end = inHeaderSize + this.endOfString(at);
+    const bytes = this.bytes;
+    const length = end - start;
+    if (
+      length === 0 ||
+      (bytes[start] === dot && (length === 1 || (length === 2 && bytes[start + 1] === dot))) ||
+      hasSlash(bytes, start, end)
+    ) {
+      throw malformed("not a file name");
+    }
+    return bytes.toString("latin1", start, end);
+  }
+
+  /** Any NUL-terminated string that is not empty, such as the name of an xattr. */
+  string(at: number): string {
+    const end = this.endOfString(at);
+    if (end === at) {
+      throw malformed("an empty string");
+    }
+    return this.bytes.toString("latin1", inHeaderSize + at, inHeaderSize + end);
+  }
+
+  /** `length` bytes in place; EINVAL where the body ends before. */
+  data(at: number, length: number): Buffer {
+    this.need(at + length);
+    return this.bytes.subarray(inHeaderSize + at, inHeaderSize + at + length);
+  }
+}
+
+function hasSlash(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) {
+    if (bytes[i] === slash) {
+      return true;
+    }
+  }
+  return false;
+}
+
+function malformed(what: string): FsError {
+  return new FsError(Errno.EINVAL, `malformed request: ${what}`);
+}

@@ -1,0 +1,222 @@
+/**
+ * One mount from its first message to its end: the handshake, then read, act, reply, until the kernel says that the mount
+ * is gone. All of it on one thread, which blocks in read(2) when there is nothing to do.
+ */
+import type { Filesystem } from "../contract/filesystem.ts";
+import type { JobRunner } from "../contract/slow.ts";
+import { Errno, errnoName, FsError } from "../errno.ts";
+import type { Logger } from "../log.ts";
+import { pollTwo, Ready, readRequest, setNonBlocking, writeReply } from "../sys/device.ts";
+import { BufferPool, type RequestBuffer } from "./buffers.ts";
+import { Dispatcher } from "./dispatch.ts";
+import { IoThreads } from "./io-threads.ts";
+import {
+  type Connection,
+  decodeInit,
+  encodeInit,
+  encodeInitMajorOnly,
+  negotiate,
+  protocolMajor,
+} from "./protocol/init.ts";
+import { Opcode } from "./protocol/opcodes.ts";
+import { ReplyWriter } from "./protocol/reply-writer.ts";
+import type { FuseSettings } from "./settings.ts";
+
+export interface SessionOptions {
+  /** Descriptor of /dev/fuse that the mount was made with; stays the caller's to close. */
+  readonly device: number;
+  makeFilesystem(jobs: JobRunner): Filesystem;
+  readonly settings: FuseSettings;
+  readonly log: Logger;
+  /** The kernel has got the answer to its first message: the mount is usable. */
+  onReady(): void;
+}
+
+/** One that requests are read into, the others for jobs under way: reads and writes of up to maxWrite bytes each. */
+const bufferCount = 9;
+
+/** Room for headers in front of the largest data. */
+const replyRoom = 4096;
+
+/** Errors of read(2) on the device that only mean: read again. */
+const readAgain: readonly number[] = [-Errno.EINTR, -Errno.EAGAIN, -Errno.ENOENT];
+
+/**
+ * Serves a mount until it is gone, then destroys the file system. Blocks the thread it is called on.
+ * Throws what makeFilesystem throws; FsError EPROTO where the kernel is too old, or the errno of a device that can't be read.
+ */
+export function serve(options: SessionOptions): void {
+  const session = new Session(options);
+  session.run();
+}
+
+class Session {
+  readonly #device: number;
+  readonly #log: Logger;
+  readonly #settings: FuseSettings;
+  readonly #options: SessionOptions;
+  readonly #pool: BufferPool;
+  readonly #threads: IoThreads;
+  readonly #reply: ReplyWriter;
+  #current: RequestBuffer;
+  #nonBlocking = false;
+
+  constructor(options: SessionOptions) {
+    const { device, settings, log } = options;
+    this.#options = options;
+    this.#device = device;
+    this.#log = log;
+    this.#settings = settings;
+    this.#pool = new BufferPool(bufferCount, settings.maxWrite);
+    this.#threads = new IoThreads(this.#pool, settings.ioThreads, log);
+    this.#reply = new ReplyWriter(Buffer.alloc(replyRoom + settings.maxWrite));
+    this.#current = this.#pool.take() as RequestBuffer;
+  }
+
+  run(): void {
+    const filesystem = this.#options.makeFilesystem(this.#threads);
+    try {
+      const connection = this.#handshake();
+      if (connection !== undefined) {
+        this.#options.onReady();
+        this.#loop(this.#dispatcher(filesystem, connection));
+      }
+    } finally {
+      this.#finishJobs();
+      this.#threads.stop();
+      filesystem.destroy();
+    }
+  }
+
+  /** Answers INIT. Undefined: the mount went before it came. */
+  #handshake(): Connection | undefined {
+    for (;;) {
+      const length = this.#read();
+      if (length === undefined) {
+        return undefined;
+      }
+      const request = this.#current.request;
+      if (!request.begin(length) || request.opcode !== Opcode.Init) {
+        throw new FsError(Errno.EPROTO, `the first message of the kernel is not INIT but opcode ${request.opcode}`);
+      }
+      const offer = decodeInit(request);
+      this.#log.debug(offer, "INIT offered");
+      this.#reply.begin();
+      if (offer.major > protocolMajor) {
+        encodeInitMajorOnly(this.#reply);
+        this.#reply.finish(0, request.uniqueLow, request.uniqueHigh);
+        this.#send(this.#reply, "INIT");
+        continue;
+      }
+      const connection = negotiate(offer, this.#settings);
+      encodeInit(connection, this.#reply);
+      this.#reply.finish(0, request.uniqueLow, request.uniqueHigh);
+      this.#send(this.#reply, "INIT");
+      this.#log.debug(connection, "INIT answered");
+      return connection;
+    }
+  }
+
+  #dispatcher(filesystem: Filesystem, connection: Connection): Dispatcher {
+    return new Dispatcher({
+      filesystem,
+      connection,
+      log: this.#log,
+      reply: this.#reply,
+      send: (reply, operation) => this.#send(reply, operation),
+      startJob: (job, buffers, done) => this.#threads.startWithBuffers(job, buffers, done),
+    });
+  }
+
+  #loop(dispatcher: Dispatcher): void {
+    for (;;) {
+      this.#replaceLentBuffer();
+      dispatcher.serveResumed();
+      const length = this.#next();
+      if (length === undefined) {
+        return;
+      }
+      if (length > 0) {
+        dispatcher.serve(this.#current.request, length);
+      }
+    }
+  }
+
+  /** The next request's length; 0 where a job was finished instead; undefined when the mount is gone. */
+  #next(): number | undefined {
+    if (this.#threads.pending === 0) {
+      return this.#read();
+    }
+    if (!this.#nonBlocking) {
+      /* What poll has seen may be taken back before it is read (its caller was killed): a read that blocks then would
+         keep the core from the results of its jobs. */
+      this.#nonBlocking = true;
+      setNonBlocking(this.#device, true);
+    }
+    const ready = pollTwo(this.#device, this.#threads.resultFd, -1);
+    if (ready > 0 && ready & Ready.second) {
+      this.#threads.drain();
+    }
+    return ready > 0 && ready & Ready.first ? this.#readOnce() : 0;
+  }
+
+  /** Reads until there is a request, or the mount is gone. */
+  #read(): number | undefined {
+    for (;;) {
+      const length = this.#readOnce();
+      if (length !== 0) {
+        return length;
+      }
+      if (this.#nonBlocking) {
+        this.#nonBlocking = false;
+        setNonBlocking(this.#device, false);
+      }
+    }
+  }
+
+  /** As #read, but 0 where there is nothing to read after all. */
+  #readOnce(): number | undefined {
+    const result = readRequest(this.#device, this.#current.bytes);
+    if (result > 0) {
+      return result;
+    }
+    if (readAgain.includes(result)) {
+      return 0;
+    }
+    if (result !== -Errno.ENODEV) {
+      throw new FsError(-result, "read of /dev/fuse");
+    }
+    return undefined;
+  }
+
+  /** Waits for a job to end where all buffers are with jobs. */
+  #replaceLentBuffer(): void {
+    while (this.#current.lent) {
+      const free = this.#pool.take();
+      if (free === undefined) {
+        this.#threads.drain();
+      } else {
+        this.#current = free;
+      }
+    }
+  }
+
+  /** What was begun is brought to its end, so that the file system is whole when it is destroyed. */
+  #finishJobs(): void {
+    while (this.#threads.pending > 0) {
+      this.#threads.drain();
+    }
+  }
+
+  #send(reply: ReplyWriter, operation: string): void {
+    const result = writeReply(this.#device, reply.bytes, reply.length);
+    /* ENOENT: nobody waits for it any more, as the connection was aborted; the node counts and handles of such a reply
+       go with the mount. ENODEV: it is gone already. */
+    if (result < 0 && result !== -Errno.ENOENT && result !== -Errno.ENODEV) {
+      this.#log.error({ op: operation, error: errnoName(-result), length: reply.length }, "a reply was not taken");
+      // Else its caller might wait for ever.
+      reply.turnToError(Errno.EIO);
+      writeReply(this.#device, reply.bytes, reply.length);
+    }
+  }
+}

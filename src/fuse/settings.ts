@@ -1,0 +1,24 @@
+/** What the composition root may choose about the transport. */
+export interface FuseSettings {
+  /** Seconds for which the kernel may trust a name that it found. */
+  readonly entryTimeout: number;
+  /** Seconds for which the kernel may trust attributes. */
+  readonly attrTimeout: number;
+  /** Seconds for which the kernel may trust that a name is absent. */
+  readonly negativeTimeout: number;
+  /** The largest WRITE and READ in bytes; a multiple of 4096. */
+  readonly maxWrite: number;
+  /** The most I/O threads that may run. */
+  readonly ioThreads: number;
+}
+
+const year = 365 * 24 * 3600;
+
+/** The mount owns its upper and its lowers don't change: the kernel may remember what it was told. */
+export const defaultFuseSettings: FuseSettings = {
+  entryTimeout: year,
+  attrTimeout: year,
+  negativeTimeout: year,
+  maxWrite: 1024 * 1024,
+  ioThreads: 4,
+};
