@@ -10,9 +10,12 @@ const writeCall = declare<(fd: number, from: Buffer, size: number) => number>("l
 const pollCall = declare<(fds: Address, count: number, timeout: number) => number>(
   "int poll(intptr_t, unsigned long, int)",
 );
+const fcntl = declare<(fd: number, command: number, flags: number) => number>("int fcntl(int, int, int)");
 const pipe2 = declare<(fds: Address, flags: number) => number>("int pipe2(intptr_t, int)");
 
 const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+const F_SETFL = 4;
 const POLLIN = 1;
 
 /** A new connection to FUSE. @throws FsError ENOENT (no such device: the module is missing), ENODEV, EACCES, EPERM */
@@ -27,6 +30,11 @@ export function openFuseDevice(): number {
 export function readRequest(fd: number, buffer: Buffer): number {
   const result = readCall(fd, buffer, buffer.length);
   return result < 0 ? -lastErrno() : result;
+}
+
+/** Whether reads of the device answer EAGAIN instead of waiting; it has no other status flags that could get lost. */
+export function setNonBlocking(fd: number, on: boolean): void {
+  check(fcntl(fd, F_SETFL, on ? O_NONBLOCK : 0), "fcntl of /dev/fuse");
 }
 
 /** Writes a reply, the first `length` bytes of `buffer`, or a negative errno (ENOENT: the request was given up). */
