@@ -43,7 +43,7 @@ interface RunningJob {
 const maxRunning = 64;
 const nowhere: MemoryRange = { offset: 0, length: 0 };
 
-const entry = new URL("../io-thread.js", import.meta.url);
+const compiledEntry = new URL("../io-thread.js", import.meta.url);
 /** The threads only make system calls; the defaults would let each heap grow to gigabytes before it is collected. */
 const resourceLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
 
@@ -51,6 +51,7 @@ export class IoThreads implements JobRunner {
   readonly #pool: BufferPool;
   readonly #limit: number;
   readonly #log: Logger;
+  readonly #entry: URL;
   readonly #jobs = makePipe();
   readonly #results = makePipe();
   readonly #record = new JobRecordBuffer();
@@ -62,7 +63,8 @@ export class IoThreads implements JobRunner {
   #lastId = 0;
 
   /** @param limit the most threads to start */
-  constructor(pool: BufferPool, limit: number, log: Logger) {
+  constructor(pool: BufferPool, limit: number, log: Logger, entry = compiledEntry) {
+    this.#entry = entry;
     this.#pool = pool;
     this.#limit = limit;
     this.#log = log;
@@ -168,7 +170,7 @@ export class IoThreads implements JobRunner {
     };
     try {
       // Nothing listens to the worker's events: the loop of the thread that starts it never turns.
-      new Worker(entry, { workerData, env: SHARE_ENV, execArgv: [], resourceLimits }).unref();
+      new Worker(this.#entry, { workerData, env: SHARE_ENV, execArgv: [], resourceLimits }).unref();
       this.#threads++;
     } catch (error) {
       this.#log.warn({ err: error, running: this.#threads }, "no further I/O thread could be started");

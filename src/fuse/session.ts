@@ -28,6 +28,8 @@ export interface SessionOptions {
   makeFilesystem(jobs: JobRunner): Filesystem;
   readonly settings: FuseSettings;
   readonly log: Logger;
+  /** Module that an I/O thread begins with, if not the compiled one beside this. */
+  readonly ioThreadEntry?: URL;
   /** The kernel has got the answer to its first message: the mount is usable. */
   onReady(): void;
 }
@@ -68,7 +70,7 @@ class Session {
     this.#log = log;
     this.#settings = settings;
     this.#pool = new BufferPool(bufferCount, settings.maxWrite);
-    this.#threads = new IoThreads(this.#pool, settings.ioThreads, log);
+    this.#threads = new IoThreads(this.#pool, settings.ioThreads, log, options.ioThreadEntry);
     this.#reply = new ReplyWriter(Buffer.alloc(replyRoom + settings.maxWrite));
     this.#current = this.#pool.take() as RequestBuffer;
   }

@@ -1,0 +1,85 @@
+/**
+ * Serves a file system in this very process while a shell script, in another, uses its mount: `serve` blocks this thread
+ * until the script has unmounted. The script runs under a time limit and always unmounts, lazily if need be.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Filesystem } from "../../src/contract/filesystem.ts";
+import type { JobRunner } from "../../src/contract/slow.ts";
+import { serve } from "../../src/fuse/session.ts";
+import { defaultFuseSettings, type FuseSettings } from "../../src/fuse/settings.ts";
+import type { Logger } from "../../src/log.ts";
+import { openFuseDevice } from "../../src/sys/device.ts";
+import { mount } from "../../src/sys/mount.ts";
+import { closeDescriptor } from "../../src/sys/open.ts";
+
+export interface LogLine {
+  readonly level: string;
+  readonly fields: Record<string, unknown>;
+  readonly message: string;
+}
+
+/** A logger that keeps its lines. */
+export function recordingLog(debugEnabled: boolean): { readonly log: Logger; readonly lines: LogLine[] } {
+  const lines: LogLine[] = [];
+  const at = (level: string) => (fields: object, message: string) => {
+    if (debugEnabled || level !== "debug") {
+      lines.push({ level, fields: fields as Record<string, unknown>, message });
+    }
+  };
+  return { log: { debugEnabled, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }, lines };
+}
+
+export interface MountedOutcome {
+  /** What the script wrote to stdout and stderr. */
+  readonly output: string;
+  readonly lines: readonly LogLine[];
+}
+
+export interface MountedOptions {
+  readonly settings?: Partial<FuseSettings>;
+  readonly debug?: boolean;
+  readonly seconds?: number;
+}
+
+const compiledThread = new URL("../../dist/io-thread.js", import.meta.url);
+
+/** Runs a bash script in a fresh mount (its working directory) of what `makeFilesystem` makes. */
+export function runInMount(
+  makeFilesystem: (jobs: JobRunner) => Filesystem,
+  script: string,
+  { settings, debug = false, seconds = 20 }: MountedOptions = {},
+): MountedOutcome {
+  const scratch = mkdtempSync(join(tmpdir(), "veneer-fuse-"));
+  const mountpoint = join(scratch, "mnt");
+  const files = { script: join(scratch, "script"), output: join(scratch, "output") };
+  mkdirSync(mountpoint);
+  writeFileSync(files.script, `cd ${mountpoint}\n${script}\n`);
+  const { log, lines } = recordingLog(debug);
+  const device = openFuseDevice();
+  try {
+    const options = `fd=${device},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other`;
+    mount("memory", mountpoint, "fuse.memory", 0, options);
+    // Its own session: a signal for the test run must not leave the mount behind.
+    const limits = `exec >${files.output} 2>&1; timeout -k 1 ${seconds} bash ${files.script}; echo "exit $?"`;
+    spawn("bash", ["-c", `${limits}; cd /; umount ${mountpoint} || umount -l ${mountpoint}`], {
+      stdio: "ignore",
+      detached: true,
+    }).unref();
+    serve({
+      device,
+      makeFilesystem,
+      settings: { ...defaultFuseSettings, ...settings },
+      log,
+      ioThreadEntry: compiledThread,
+      onReady: () => undefined,
+    });
+    return { output: readFileSync(files.output, "latin1"), lines };
+  } finally {
+    closeDescriptor(device);
+    execFileSync("bash", ["-c", `mountpoint -q ${mountpoint} && umount -l ${mountpoint}; true`]);
+    rmSync(scratch, { recursive: true });
+  }
+}
