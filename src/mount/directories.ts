@@ -132,6 +132,19 @@ function isInside(inner: FoundDirectory, outer: FoundDirectory): boolean {
   return inner.path.startsWith(outer.path === "/" ? "/" : `${outer.path}/`);
 }
 
+/**
+ * Refuses a mountpoint beneath a layer that could not be had as a private clone of its mount: each look into that
+ * place would come back to the daemon and wait for itself.
+ */
+export function checkOutside(mountpoint: FoundDirectory, layer: FoundDirectory): void {
+  if (same(mountpoint, layer) || isInside(mountpoint, layer)) {
+    throw new MountError(
+      "mountpoint",
+      `mountpoint ${mountpoint.given} lies inside ${layer.role} ${layer.given}, which this kernel does not let veneer open apart from it: mount somewhere else`,
+    );
+  }
+}
+
 /** Refuses a directory that a mount of the kernel's overlayfs, seen by this process, writes to. */
 export function checkKernelOverlays(directory: FoundDirectory, mounts: readonly MountEntry[]): void {
   for (const mount of mounts) {

@@ -104,7 +104,7 @@ export function splitLowers(value: string): string[] {
   return lowers;
 }
 
-function unescape(value: string): string {
+function unescapeBackslashes(value: string): string {
   return value.replace(/\\(.)/gs, "$1");
 }
 
@@ -114,19 +114,19 @@ const withValue: Readonly<Record<string, (draft: Draft, value: string, name: str
     draft.lowers = splitLowers(value);
   },
   upperdir: (draft, value) => {
-    draft.upper = unescape(value);
+    draft.upper = unescapeBackslashes(value);
   },
   workdir: (draft, value) => {
-    draft.work = unescape(value);
+    draft.work = unescapeBackslashes(value);
   },
   max_read: (draft, value, name) => {
     draft.maxRead = wholeNumber(name, value);
   },
   fsname: (draft, value) => {
-    draft.source = unescape(value);
+    draft.source = unescapeBackslashes(value);
   },
   subtype: (draft, value) => {
-    draft.subtype = unescape(value);
+    draft.subtype = unescapeBackslashes(value);
   },
   timeout: (draft, value, name) => {
     const timeout = seconds(name, value);

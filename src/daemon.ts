@@ -1,0 +1,274 @@
+/**
+ * The daemon of one mount, where all halves meet: opens the layers, mounts, has the mount served by a thread of its
+ * own, and ends with the mount. Whatever fails on the way, the steps before it are undone.
+ */
+import { spawn } from "node:child_process";
+import { Errno, errnoName, FsError } from "./errno.ts";
+import { defaultFuseSettings, type FuseSettings } from "./fuse/settings.ts";
+import { type DirectoryLayer, openLowerLayer, openUpperLayers } from "./layer/directory-layer.ts";
+import type { Logger } from "./log.ts";
+import {
+  checkKernelOverlays,
+  checkOutside,
+  checkTogether,
+  type FoundDirectory,
+  findDirectory,
+  lockDirectory,
+} from "./mount/directories.ts";
+import {
+  checkPrivilege,
+  cutConnection,
+  findLiveMount,
+  type LiveMount,
+  mountDirect,
+  openDevice,
+  unmountLive,
+} from "./mount/mount-direct.ts";
+import { MountError } from "./mount/mount-error.ts";
+import { readMounts } from "./mount/mountinfo.ts";
+import type { MountOptions } from "./mount/options.ts";
+import type { MountPlan } from "./mount/plan.ts";
+import { daemonName } from "./mount/unmount.ts";
+import type { LayerDescriptor, ServeRequest } from "./serve-messages.ts";
+import { type ServingEnd, ServingThread } from "./serving-thread.ts";
+import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./sys/open.ts";
+import { changeDirectory, raiseDescriptorLimit, setThreadName, setUmask } from "./sys/process.ts";
+
+export interface MountHost {
+  readonly log: Logger;
+  /** Resolves when the mount is to be taken down; at any time. */
+  readonly stop: Promise<string>;
+  /** The mount is usable. @throws what makes the mount pointless: it is taken down again */
+  onReady(): void;
+}
+
+/** Milliseconds within which each thing that depends on others must have happened. */
+const patience = { ready: 20_000, sync: 20_000, end: 20_000, cutEnd: 3_000 } as const;
+
+/** All that has to be there before the mount, and that goes when the process does. */
+interface Prepared {
+  readonly mountpoint: FoundDirectory;
+  readonly lowers: readonly DirectoryLayer[];
+  readonly upper: DirectoryLayer | undefined;
+  readonly work: DirectoryLayer | undefined;
+  readonly device: number;
+}
+
+/**
+ * Mounts, and serves until the mount is gone. The process is the mount's afterwards: its umask, working directory and
+ * name are changed, and it is expected to exit when this returns.
+ * @returns when nothing is mounted any more. The serving thread may be stuck nevertheless: leave by `exitNow`
+ * @throws MountError with the sentence for the user; nothing is mounted then
+ */
+export async function runMount(plan: MountPlan, host: MountHost): Promise<void> {
+  const thread = new ServingThread(host.log);
+  let prepared: Prepared;
+  let live: LiveMount;
+  try {
+    prepared = prepare(plan);
+    live = mountDirect(prepared.device, prepared.mountpoint, plan.options, prepared.upper === undefined);
+  } catch (error) {
+    await thread.dismiss();
+    throw error;
+  }
+  const readOnly = prepared.upper === undefined;
+  try {
+    setThreadName(daemonName(live.connection));
+    thread.serve(serveRequest(prepared, plan.options, host.log.debugEnabled));
+    await becomeReady(thread, plan, host);
+    host.onReady();
+    host.log.info({ mountpoint: live.path, lowers: prepared.lowers.length, readOnly }, "mounted");
+    const reason = await Promise.race([host.stop, thread.ended]);
+    if (typeof reason === "string") {
+      await takeDown(live, thread, host.log, reason);
+    } else if (reason.failure !== undefined) {
+      host.log.error({ reason: reason.failure.what }, "serving ended by a failure");
+      throw new MountError("internal", `the mount at ${live.path} could not be served any longer: see the log`);
+    }
+    host.log.info({ mountpoint: live.path }, "unmounted");
+  } finally {
+    removeRemains(live, prepared.device, host.log);
+  }
+}
+
+function prepare(plan: MountPlan): Prepared {
+  const { options } = plan;
+  checkPrivilege();
+  raiseDescriptorLimit();
+  const mountpoint = findDirectory("mountpoint", plan.mountpoint);
+  const lowers = options.lowers.map((lower) => findDirectory("lowerdir", lower));
+  const upper = options.upper === undefined ? undefined : findDirectory("upperdir", options.upper);
+  const work = options.work === undefined ? undefined : findDirectory("workdir", options.work);
+  checkTogether(lowers, upper, work);
+  const writable = [upper, work].filter((directory) => directory !== undefined);
+  const mounts = writable.length === 0 ? [] : readMounts();
+  for (const directory of writable) {
+    checkKernelOverlays(directory, mounts);
+    lockDirectory(directory);
+  }
+  const lowerLayers = lowers.map((lower) => openLayer(lower, () => openLowerLayer(lower.given)));
+  const pair = upper && work && openLayer(upper, () => openUpperLayers(upper.given, work.given));
+  for (const [layer, directory] of [
+    ...lowerLayers.map((lower, at) => [lower, lowers[at]] as const),
+    [pair?.upper, upper] as const,
+    [pair?.work, work] as const,
+  ]) {
+    if (layer !== undefined && directory !== undefined && !layer.isolated) {
+      checkOutside(mountpoint, directory);
+    }
+  }
+  const device = openDevice();
+  setUmask(0);
+  changeDirectory("/");
+  return { mountpoint, lowers: lowerLayers, upper: pair?.upper, work: pair?.work, device };
+}
+
+function openLayer<T>(directory: FoundDirectory, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (!(error instanceof FsError)) {
+      throw error;
+    }
+    const remedy =
+      error.code === Errno.EMFILE || error.code === Errno.ENFILE
+        ? "raise the limit of open files (ulimit -n)"
+        : "see whether this user may read it";
+    throw new MountError(
+      "layer",
+      `${directory.role} ${directory.given} can't be opened (${error.message}): ${remedy}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+function serveRequest(prepared: Prepared, options: MountOptions, debug: boolean): ServeRequest {
+  return {
+    device: prepared.device,
+    lowers: prepared.lowers.map(descriptorOf),
+    upper: prepared.upper && descriptorOf(prepared.upper),
+    work: prepared.work && descriptorOf(prepared.work),
+    volatile: options.volatile,
+    userXattr: options.userXattr,
+    settings: fuseSettings(options),
+    debug,
+  };
+}
+
+function descriptorOf(layer: DirectoryLayer): LayerDescriptor {
+  return { fd: layer.fd, traits: layer.traits };
+}
+
+function fuseSettings(options: MountOptions): FuseSettings {
+  return {
+    ...defaultFuseSettings,
+    entryTimeout: options.entryTimeout ?? defaultFuseSettings.entryTimeout,
+    attrTimeout: options.attrTimeout ?? defaultFuseSettings.attrTimeout,
+    negativeTimeout: options.negativeTimeout ?? defaultFuseSettings.negativeTimeout,
+  };
+}
+
+/** @throws MountError where the mount does not become usable */
+async function becomeReady(thread: ServingThread, plan: MountPlan, host: MountHost): Promise<void> {
+  const first = await Promise.race([
+    thread.ready.then(() => "ready" as const),
+    thread.ended,
+    host.stop.then((reason) => ({ stopped: reason })),
+    after(patience.ready).then(() => "late" as const),
+  ]);
+  if (first === "ready") {
+    return;
+  }
+  if (first === "late") {
+    throw new MountError("refused", "the kernel did not begin to talk to the daemon: see the kernel's log (dmesg)");
+  }
+  if ("stopped" in first) {
+    throw new MountError("refused", `interrupted by ${first.stopped} before the mount was ready`);
+  }
+  throw startFailure(plan.options, first.failure, host.log);
+}
+
+function startFailure({ upper, work }: MountOptions, failure: ServingEnd["failure"], log: Logger): MountError {
+  if (failure === undefined) {
+    return new MountError("refused", "the mount was taken away before it was ready: something unmounts it");
+  }
+  log.error({ reason: failure.what }, "the mount could not be served");
+  const what = failure.what.split("\n", 1)[0];
+  switch (failure.code) {
+    case undefined:
+      return new MountError("internal", `the mount could not be served (${what})`);
+    case Errno.EROFS:
+      return new MountError("layer", `workdir ${work} is on a read-only file system: give one that can be written`);
+    case Errno.EACCES:
+    case Errno.EPERM:
+      return new MountError("layer", `workdir ${work} or upperdir ${upper} may not be written by this user (${what})`);
+    case Errno.EBUSY:
+      return new MountError("in-use", `workdir ${work} bears the mark of another overlay (${what}): use a fresh one`);
+    default:
+      return new MountError("layer", `the layers could not be set up, ${errnoName(failure.code)} (${what})`);
+  }
+}
+
+/** Unmounts by order: gently if no one uses the mount, else with its data synced and its users cut off. */
+async function takeDown(live: LiveMount, thread: ServingThread, log: Logger, reason: string): Promise<void> {
+  log.info({ reason }, "unmounting");
+  let time: number = patience.end;
+  if (unmountLive(live, false) === "busy") {
+    log.warn({ mountpoint: live.path }, "the mount is busy: it is synced, detached, and its users are cut off");
+    await syncMount(live, log);
+    unmountLive(live, true);
+    if (!cutConnection(live)) {
+      time = patience.cutEnd;
+    }
+  }
+  const end = await Promise.race([thread.ended, after(time)]);
+  if (end === undefined) {
+    log.warn({}, "the mount has users left, who are cut off now");
+  } else if (end.failure !== undefined) {
+    log.error({ reason: end.failure.what }, "serving ended by a failure");
+  }
+}
+
+/**
+ * syncfs(2) through the mount, so that pages dirtied by mmap reach the upper. By a process, as this call waits for
+ * the serving thread: it must not take the main thread with it.
+ */
+async function syncMount(live: LiveMount, log: Logger): Promise<void> {
+  const path = findLiveMount(live)?.mountpoint;
+  if (path === undefined) {
+    return;
+  }
+  const root = openAt(workingDirectory, path, OpenFlag.path | OpenFlag.directory);
+  const child = spawn("sync", ["-f", "/proc/self/fd/3"], {
+    stdio: ["ignore", "ignore", "ignore", root],
+    timeout: patience.sync,
+    killSignal: "SIGKILL",
+  });
+  const failure = await new Promise<string | undefined>((resolve) => {
+    child.on("error", (error) => resolve(error.message));
+    child.on("exit", (code, signal) => resolve(code === 0 ? undefined : `sync -f ended with ${signal ?? code}`));
+  });
+  closeDescriptor(root);
+  if (failure !== undefined) {
+    log.error({ failure }, "the mount could not be synced before it was detached");
+  }
+}
+
+/** After an abort, or a failure, the mount is still in the tree, dead. */
+function removeRemains(live: LiveMount, device: number, log: Logger): void {
+  try {
+    unmountLive(live, true);
+    // Ends the connection where it still lives: no one may wait for a daemon that is leaving.
+    closeDescriptor(device);
+  } catch (error) {
+    log.error({ error }, "the mount could not be taken away");
+  }
+}
+
+function after(milliseconds: number): Promise<undefined> {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(undefined), milliseconds).unref();
+  });
+}

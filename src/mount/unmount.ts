@@ -1,0 +1,78 @@
+/** Unmounting by the user's order: what is at the mountpoint must be ours. */
+import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
+import { UnmountFlag, unmount } from "../sys/mount.ts";
+import { readLink } from "../sys/names.ts";
+import { closeDescriptor, descriptorPath, OpenFlag, openAt, workingDirectory } from "../sys/open.ts";
+import { processesNamed, processLives } from "../sys/proc.ts";
+import { MountError } from "./mount-error.ts";
+import { readMounts, topMountAt } from "./mountinfo.ts";
+
+/** The name under which ps and `veneer umount` find the daemon of a FUSE connection. */
+export function daemonName(connection: number): string {
+  return `veneer-${connection}`;
+}
+
+/**
+ * Unmounts the mount of ours at `mountpoint`, and waits for its daemon to have written everything and ended.
+ * @param patience milliseconds to wait for the daemon
+ * @throws MountError where there is none, where it is busy, or where the daemon goes on
+ */
+export async function unmountAndWait(mountpoint: string, patience: number): Promise<void> {
+  const path = canonicalPath(mountpoint);
+  const entry = topMountAt(readMounts(), path);
+  if (entry === undefined) {
+    throw new MountError("unmount", `${mountpoint} is not a mountpoint: nothing is to be unmounted`);
+  }
+  if (entry.type !== "fuse.veneer") {
+    throw new MountError("unmount", `${mountpoint} is not a veneer mount but one of type ${entry.type}: use umount`);
+  }
+  const daemons = processesNamed(daemonName(entry.minor));
+  try {
+    unmount(path, UnmountFlag.noFollow);
+  } catch (error) {
+    throw error instanceof FsError ? refusal(mountpoint, error) : error;
+  }
+  const deadline = Date.now() + patience;
+  while (daemons.some(processLives)) {
+    if (Date.now() > deadline) {
+      throw new MountError(
+        "unmount",
+        `${mountpoint} is unmounted, but its daemon (process ${daemons.join(", ")}) is not done yet: another namespace may hold the mount`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+}
+
+/** Looks no further than the mountpoint itself, so that a mount whose daemon is dead or stuck can be unmounted too. */
+function canonicalPath(mountpoint: string): string {
+  let fd: number;
+  try {
+    fd = openAt(workingDirectory, mountpoint, OpenFlag.path);
+  } catch (error) {
+    if (isErrno(error, Errno.ENOENT, Errno.ENOTDIR)) {
+      throw new MountError("unmount", `${mountpoint} does not exist: nothing is to be unmounted`, { cause: error });
+    }
+    throw error;
+  }
+  try {
+    return readLink(workingDirectory, descriptorPath(fd)).toString("latin1");
+  } finally {
+    closeDescriptor(fd);
+  }
+}
+
+function refusal(mountpoint: string, cause: FsError): MountError {
+  switch (cause.code) {
+    case Errno.EBUSY:
+      return new MountError(
+        "unmount",
+        `${mountpoint} is busy: end the processes that use it (fuser -vm shows them), or detach it with umount -l`,
+        { cause },
+      );
+    case Errno.EPERM:
+      return new MountError("permission", `unmounting ${mountpoint} is not permitted: do it as root`, { cause });
+    default:
+      return new MountError("unmount", `${mountpoint} can't be unmounted (${errnoName(cause.code)})`, { cause });
+  }
+}

@@ -1,0 +1,31 @@
+/** What the main thread and the serving thread of a mount tell each other. Types only. */
+import type { FuseSettings } from "./fuse/settings.ts";
+import type { LayerTraits } from "./layer/directory-layer.ts";
+
+/** From the main thread, once: all that there is to serve. Descriptors are the process's, so numbers suffice. */
+export interface ServeRequest {
+  readonly device: number;
+  /** Topmost first. */
+  readonly lowers: readonly LayerDescriptor[];
+  readonly upper: LayerDescriptor | undefined;
+  readonly work: LayerDescriptor | undefined;
+  readonly volatile: boolean;
+  readonly userXattr: boolean;
+  readonly settings: FuseSettings;
+  readonly debug: boolean;
+}
+
+export interface LayerDescriptor {
+  readonly fd: number;
+  readonly traits: LayerTraits;
+}
+
+export type LogLevelName = "debug" | "info" | "warn" | "error";
+
+export type ServeMessage =
+  /** The kernel's INIT was answered. */
+  | { readonly kind: "ready" }
+  /** A line for the log; an error among the fields has become its stack. */
+  | { readonly kind: "log"; readonly level: LogLevelName; readonly fields: object; readonly message: string }
+  /** Nothing is served any more, or never was. */
+  | { readonly kind: "failed"; readonly code: number | undefined; readonly what: string };

@@ -1,0 +1,82 @@
+/**
+ * The entry of the serving thread: waits for its request, builds the overlay over the layers' descriptors and serves
+ * it until the mount goes. Blocks its thread all the while; speaks to the main thread by messages alone.
+ */
+import { parentPort } from "node:worker_threads";
+import { FsError } from "./errno.ts";
+import { serve } from "./fuse/session.ts";
+import { DirectoryLayer } from "./layer/directory-layer.ts";
+import type { Logger } from "./log.ts";
+import { OverlayFilesystem } from "./overlay/filesystem.ts";
+import type { LayerDescriptor, LogLevelName, ServeMessage, ServeRequest } from "./serve-messages.ts";
+
+const port = parentPort;
+if (port === null) {
+  throw new Error("this file is the entry of a thread, not a program");
+}
+
+function tell(message: ServeMessage): void {
+  port?.postMessage(message);
+}
+
+/** Messages to another thread never block: a slow or stuck log does not hold up the mount. */
+function remoteLogger(debugEnabled: boolean): Logger {
+  const at =
+    (level: LogLevelName) =>
+    (fields: object, message: string): void =>
+      tell({ kind: "log", level, fields: plainFields(fields), message });
+  return {
+    debugEnabled,
+    debug: debugEnabled ? at("debug") : () => undefined,
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+  };
+}
+
+/** Errors cross as their stacks, causes included: a clone of an error loses its class and its code. */
+function plainFields(fields: object): object {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? describe(value) : value]),
+  );
+}
+
+function describe(error: Error): string {
+  const stack = error.stack ?? `${error.name}: ${error.message}`;
+  return error.cause instanceof Error ? `${stack}\ncaused by ${describe(error.cause)}` : stack;
+}
+
+function layerOf({ fd, traits }: LayerDescriptor): DirectoryLayer {
+  return new DirectoryLayer(fd, traits);
+}
+
+function run(request: ServeRequest): void {
+  const log = remoteLogger(request.debug);
+  const upper = request.upper && layerOf(request.upper);
+  const work = request.work && layerOf(request.work);
+  serve({
+    device: request.device,
+    makeFilesystem: (jobs) =>
+      new OverlayFilesystem({
+        ...(upper && { upper }),
+        ...(work && { work }),
+        lowers: request.lowers.map(layerOf),
+        volatile: request.volatile,
+        userXattr: request.userXattr,
+        log,
+        jobs,
+      }),
+    settings: request.settings,
+    log,
+    onReady: () => tell({ kind: "ready" }),
+  });
+}
+
+port.once("message", (request: ServeRequest) => {
+  try {
+    run(request);
+  } catch (error) {
+    const what = error instanceof Error ? describe(error) : String(error);
+    tell({ kind: "failed", code: error instanceof FsError ? error.code : undefined, what });
+  }
+});

@@ -1,0 +1,56 @@
+/** The main thread's end of the serving thread: starts it, hears it, tells when it is ready and when it has ended. */
+import { Worker } from "node:worker_threads";
+import type { Logger } from "./log.ts";
+import type { ServeMessage, ServeRequest } from "./serve-messages.ts";
+
+/** How serving ended: of itself because the mount went, or by a failure. */
+export type ServingEnd = { readonly failure: { readonly code: number | undefined; readonly what: string } | undefined };
+
+export class ServingThread {
+  readonly #worker: Worker;
+  readonly #log: Logger;
+  #failure: ServingEnd["failure"];
+  /** Resolves when the kernel's INIT has been answered. */
+  readonly ready: Promise<void>;
+  /** Resolves when the thread is gone, all its log lines being written. */
+  readonly ended: Promise<ServingEnd>;
+
+  /** Starts the thread at once, so that it loads while the main thread prepares its request. */
+  constructor(log: Logger) {
+    this.#log = log;
+    const worker = new Worker(new URL("./serve-mount.js", import.meta.url));
+    this.#worker = worker;
+    this.ready = new Promise((resolve) => {
+      worker.on("message", (message: ServeMessage) => this.#hear(message, resolve));
+    });
+    worker.on("error", (error) => {
+      this.#failure ??= { code: undefined, what: error.stack ?? String(error) };
+    });
+    this.ended = new Promise((resolve) => {
+      worker.on("exit", () => resolve({ failure: this.#failure }));
+    });
+  }
+
+  serve(request: ServeRequest): void {
+    this.#worker.postMessage(request);
+  }
+
+  /** Ends a thread that has nothing to serve yet. (One that serves ends with its mount, and no sooner.) */
+  async dismiss(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #hear(message: ServeMessage, ready: () => void): void {
+    switch (message.kind) {
+      case "ready":
+        ready();
+        break;
+      case "log":
+        this.#log[message.level](message.fields, message.message);
+        break;
+      case "failed":
+        this.#failure = { code: message.code, what: message.what };
+        break;
+    }
+  }
+}
