@@ -73,6 +73,8 @@ export async function runMount(plan: MountPlan, host: MountHost): Promise<void> 
   }
   const readOnly = prepared.upper === undefined;
   try {
+    setUmask(0);
+    changeDirectory("/");
     setThreadName(daemonName(live.connection));
     thread.serve(serveRequest(prepared, plan.options, host.log.debugEnabled));
     await becomeReady(thread, plan, host);
@@ -104,10 +106,13 @@ function prepare(plan: MountPlan): Prepared {
   const mounts = writable.length === 0 ? [] : readMounts();
   for (const directory of writable) {
     checkKernelOverlays(directory, mounts);
-    lockDirectory(directory);
   }
   const lowerLayers = lowers.map((lower) => openLayer(lower, () => openLowerLayer(lower.given)));
   const pair = upper && work && openLayer(upper, () => openUpperLayers(upper.given, work.given));
+  if (pair !== undefined) {
+    lockDirectory(upper, pair.upper.fd);
+    lockDirectory(work, pair.work.fd);
+  }
   for (const [layer, directory] of [
     ...lowerLayers.map((lower, at) => [lower, lowers[at]] as const),
     [pair?.upper, upper] as const,
@@ -117,10 +122,7 @@ function prepare(plan: MountPlan): Prepared {
       checkOutside(mountpoint, directory);
     }
   }
-  const device = openDevice();
-  setUmask(0);
-  changeDirectory("/");
-  return { mountpoint, lowers: lowerLayers, upper: pair?.upper, work: pair?.work, device };
+  return { mountpoint, lowers: lowerLayers, upper: pair?.upper, work: pair?.work, device: openDevice() };
 }
 
 function openLayer<T>(directory: FoundDirectory, open: () => T): T {

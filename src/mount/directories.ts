@@ -178,13 +178,13 @@ function isAt(directory: FoundDirectory, path: string): boolean {
 
 /**
  * Takes the upper or work directory for this mount; the kernel lets it go when the process ends, however it ends.
- * @returns a descriptor to keep open
+ * @param layer the directory as opened for good: a lock through it does not keep the mount beneath busy
  * @throws MountError where another mount has it
  */
-export function lockDirectory(directory: FoundDirectory): number {
+export function lockDirectory(directory: FoundDirectory, layer: number): void {
   let fd: number;
   try {
-    fd = openAt(workingDirectory, directory.given, OpenFlag.readOnly | OpenFlag.directory);
+    fd = openAt(layer, ".", OpenFlag.readOnly | OpenFlag.directory);
   } catch (error) {
     if (isErrno(error, Errno.EACCES, Errno.EPERM)) {
       throw new MountError("permission", `${directory.role} ${directory.given} may not be read by this user`, {
@@ -197,7 +197,6 @@ export function lockDirectory(directory: FoundDirectory): number {
     closeDescriptor(fd);
     throw inUse(directory, "another veneer mount");
   }
-  return fd;
 }
 
 function inUse(directory: FoundDirectory, by: string): MountError {
