@@ -109,7 +109,7 @@ function prepare(plan: MountPlan): Prepared {
   }
   const lowerLayers = lowers.map((lower) => openLayer(lower, () => openLowerLayer(lower.given)));
   const pair = upper && work && openLayer(upper, () => openUpperLayers(upper.given, work.given));
-  if (pair !== undefined) {
+  if (upper !== undefined && work !== undefined && pair !== undefined) {
     lockDirectory(upper, pair.upper.fd);
     lockDirectory(work, pair.work.fd);
   }

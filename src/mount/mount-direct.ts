@@ -1,7 +1,8 @@
 /** Mounting by mount(2), as root does it, and taking a mount away again. */
 import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
 import { openFuseDevice } from "../sys/device.ts";
-import { abortConnection, mount, UnmountFlag, unmount } from "../sys/mount.ts";
+import { cutFuseConnection } from "../sys/fuse-control.ts";
+import { mount, UnmountFlag, unmount } from "../sys/mount.ts";
 import { Capability, hasCapability } from "../sys/process.ts";
 import type { FoundDirectory } from "./directories.ts";
 import { MountFlag } from "./kernel-flags.ts";
@@ -152,13 +153,13 @@ export function unmountLive(live: LiveMount, lazily: boolean): "gone" | "busy" {
   return "gone";
 }
 
-/** Cuts the connection, so that no one waits for it any more. False where fusectl is not mounted, or it is gone. */
+/** Cuts the connection, so that no one waits for it any more. False where that is not permitted, or it is gone. */
 export function cutConnection(live: LiveMount): boolean {
   try {
-    abortConnection(live.connection);
+    cutFuseConnection(live.connection);
     return true;
   } catch (error) {
-    if (["ENOENT", "EACCES", "EPERM", "EROFS"].includes((error as NodeJS.ErrnoException).code ?? "")) {
+    if (isErrno(error, Errno.EPERM, Errno.EACCES, Errno.ENOENT, Errno.ENOSYS, Errno.ENODEV)) {
       return false;
     }
     throw error;
