@@ -55,7 +55,7 @@ function copySome(copier: Copier, offset: number, end: number): number {
       /* 0 may also mean that this kernel can't copy from such a file system; reading tells. */
       copier.inKernel = false;
     } catch (error) {
-      if (!isErrno(error, Errno.EXDEV, Errno.EINVAL, Errno.EOPNOTSUPP, Errno.ENOSYS, Errno.EBADF)) {
+      if (!isErrno(error, Errno.EXDEV, Errno.EINVAL, Errno.EOPNOTSUPP, Errno.ENOSYS)) {
         throw error;
       }
       copier.inKernel = false;

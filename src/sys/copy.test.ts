@@ -1,0 +1,184 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { closeSync, fstatSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { JobCall } from "../contract/slow.ts";
+import { Errno } from "../errno.ts";
+import { copyFile } from "./copy.ts";
+import { makePipe } from "./device.ts";
+import { Seek, seekIn } from "./file-data.ts";
+import { runJob } from "./jobs.ts";
+
+let scratch: string;
+let opened: number[] = [];
+const MiB = 1024 * 1024;
+
+beforeAll(() => {
+  scratch = mkdtempSync("/tmp/veneer-copy-");
+  execFileSync("mkdir", ["-p", `${scratch}/disk`, `${scratch}/memory`, `${scratch}/xfs`]);
+  execFileSync("mount", ["-t", "tmpfs", "none", `${scratch}/memory`]);
+  execFileSync("truncate", ["-s", "400M", `${scratch}/xfs.img`]);
+  execFileSync("mkfs.xfs", ["-q", `${scratch}/xfs.img`]);
+  execFileSync("mount", ["-o", "loop", `${scratch}/xfs.img`, `${scratch}/xfs`]);
+});
+
+afterEach(() => {
+  for (const fd of opened) {
+    closeSync(fd);
+  }
+  opened = [];
+});
+
+afterAll(() => {
+  execFileSync("umount", [`${scratch}/memory`]);
+  execFileSync("umount", [`${scratch}/xfs`]);
+  rmSync(scratch, { recursive: true });
+});
+
+function open(path: string, flags: string): number {
+  const fd = openSync(`${scratch}/${path}`, flags);
+  opened.push(fd);
+  return fd;
+}
+
+/** [start, end) of each run of data. */
+function extents(fd: number): [number, number][] {
+  const size = fstatSync(fd).size;
+  const found: [number, number][] = [];
+  for (let at = 0; at < size; ) {
+    try {
+      const begin = seekIn(fd, at, Seek.data);
+      at = seekIn(fd, begin, Seek.hole);
+      found.push([begin, at]);
+    } catch (error) {
+      expect(error).toMatchObject({ code: Errno.ENXIO });
+      break;
+    }
+  }
+  return found;
+}
+
+/** A hole, data, a hole, data, and a hole at the end: 20 MiB in size, 132 KiB of it data. */
+function makeSparse(fd: number): void {
+  writeSync(fd, Buffer.alloc(64 * 1024, "a"), 0, undefined, MiB);
+  writeSync(fd, Buffer.alloc(68 * 1024, "b"), 0, undefined, 9 * MiB);
+  ftruncateSync(fd, 20 * MiB + 17);
+}
+
+const sha256 = (path: string) =>
+  createHash("sha256")
+    .update(readFileSync(`${scratch}/${path}`))
+    .digest("hex");
+
+describe.each([
+  ["disk", "disk"],
+  ["disk", "memory"],
+  ["memory", "disk"],
+  ["memory", "memory"],
+  ["xfs", "xfs"],
+  ["xfs", "disk"],
+])("from %s to %s", (source, target) => {
+  test("data and holes are kept", () => {
+    const from = open(`${source}/from`, "w+");
+    makeSparse(from);
+    const to = open(`${target}/to`, "w+");
+    copyFile(from, to, 20 * MiB + 17);
+    expect(fstatSync(to).size).toBe(20 * MiB + 17);
+    expect(sha256(`${target}/to`)).toBe(sha256(`${source}/from`));
+    expect(extents(to)).toEqual([
+      [MiB, MiB + 64 * 1024],
+      [9 * MiB, 9 * MiB + 68 * 1024],
+    ]);
+  });
+
+  test("sizes around a page, and none at all", () => {
+    for (const size of [0, 1, 4095, 4096, 4097, 300_001]) {
+      const from = open(`${source}/small-${size}`, "w+");
+      writeSync(from, Buffer.alloc(size, `${size}.`));
+      const to = open(`${target}/small-copy-${size}`, "w+");
+      copyFile(from, to, size);
+      expect(sha256(`${target}/small-copy-${size}`)).toBe(sha256(`${source}/small-${size}`));
+    }
+  });
+
+  test("the size asked for holds, whether the source is longer or shorter", () => {
+    const from = open(`${source}/ten`, "w+");
+    writeSync(from, "0123456789");
+    const less = open(`${target}/less`, "w+");
+    copyFile(from, less, 4);
+    expect(readFileSync(`${scratch}/${target}/less`, "latin1")).toBe("0123");
+    const more = open(`${target}/more`, "w+");
+    copyFile(from, more, 12);
+    expect(readFileSync(`${scratch}/${target}/more`, "latin1")).toBe("0123456789\0\0");
+  });
+});
+
+test("where blocks can be shared, they are", () => {
+  const from = open("xfs/shared", "w+");
+  writeSync(from, Buffer.alloc(8 * MiB, "s"));
+  const to = open("xfs/sharing", "w+");
+  copyFile(from, to, 8 * MiB);
+  expect(execFileSync("filefrag", ["-v", `${scratch}/xfs/sharing`]).toString()).toContain("shared");
+});
+
+test("a full target fails with ENOSPC", () => {
+  execFileSync("mkdir", [`${scratch}/tiny`]);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "none", `${scratch}/tiny`]);
+  try {
+    const from = open("disk/large", "w+");
+    writeSync(from, Buffer.alloc(MiB, "x"));
+    const to = open("tiny/to", "w+");
+    expect(() => copyFile(from, to, MiB)).toThrow(expect.objectContaining({ code: Errno.ENOSPC }));
+    closeSync(opened.pop() as number);
+  } finally {
+    execFileSync("umount", [`${scratch}/tiny`]);
+  }
+});
+
+describe("jobs", () => {
+  test("read fills the reply, but for the end of the file", () => {
+    const fd = open("disk/job", "w+");
+    writeSync(fd, "0123456789");
+    const reply = Buffer.from(new SharedArrayBuffer(8));
+    expect(runJob({ call: JobCall.read, args: [fd, 1] }, reply)).toBe(8);
+    expect(reply.toString()).toBe("12345678");
+    expect(runJob({ call: JobCall.read, args: [fd, 6] }, reply)).toBe(4);
+    expect(runJob({ call: JobCall.read, args: [fd, 10] }, reply)).toBe(0);
+    expect(runJob({ call: JobCall.read, args: [fd, 0] })).toBe(-Errno.EINVAL);
+  });
+
+  test.each([
+    ["no sync", 0],
+    ["O_DSYNC", 0o10000],
+    ["O_SYNC", 0o4010000],
+  ])("write puts the payload at its offset (%s)", (_, flags) => {
+    const fd = open("disk/job-write", "w+");
+    expect(runJob({ call: JobCall.write, args: [fd, 3, flags] }, undefined, Buffer.from("abc"))).toBe(3);
+    expect(readFileSync(`${scratch}/disk/job-write`, "latin1")).toBe("\0\0\0abc");
+  });
+
+  test("copyFile, copyRange, allocate and the syncs do what they are called", () => {
+    const from = open("disk/job-from", "w+");
+    writeSync(from, "0123456789");
+    const to = open("disk/job-to", "w+");
+    expect(runJob({ call: JobCall.copyFile, args: [from, 10, to, 1] })).toBe(0);
+    expect(runJob({ call: JobCall.copyRange, args: [from, 8, to, 12, 5] })).toBe(2);
+    expect(readFileSync(`${scratch}/disk/job-to`, "latin1")).toBe("0123456789\0\x0089");
+    expect(runJob({ call: JobCall.allocate, args: [to, 0, 0, 100] })).toBe(0);
+    expect(fstatSync(to).size).toBe(100);
+    for (const call of [JobCall.sync, JobCall.syncData, JobCall.syncFileSystem]) {
+      expect(runJob({ call, args: [to] })).toBe(0);
+    }
+  });
+
+  test("failures are negative errnos, never exceptions", () => {
+    const { readFd, writeFd } = makePipe();
+    opened.push(readFd, writeFd);
+    for (const call of Object.values(JobCall)) {
+      expect(runJob({ call, args: [9999, 0, 9999, 1, 1] }, Buffer.alloc(1), Buffer.alloc(1))).toBe(-Errno.EBADF);
+    }
+    expect(runJob({ call: JobCall.sync, args: [readFd] })).toBe(-Errno.EINVAL);
+    expect(runJob({ call: JobCall.read, args: [readFd, 0] }, Buffer.alloc(1))).toBe(-Errno.ESPIPE);
+    expect(runJob({ call: 99 as 1, args: [] })).toBe(-Errno.ENOSYS);
+  });
+});
