@@ -5,23 +5,19 @@ It is a process of its own so that a test can hold descriptors, mappings and loc
 killed when a mount hangs. Names and data are latin1 strings, one character a byte; 64-bit numbers travel as {"$big": "..."}.
 agent.ts declares every call with its types; a call here is the function `call_NAME`.
 """
-import array
 import ctypes
 import errno
 import fcntl
-import hashlib
 import json
 import mmap
 import os
 import select
-import socket
 import stat as st
 import struct
-import subprocess
 import sys
 import time
-import traceback
 
+# Modules that few calls want are imported by those: an agent is started for every test.
 libc = ctypes.CDLL("libc.so.6", use_errno=True)
 AT_FDCWD, AT_SYMLINK_NOFOLLOW, AT_SYMLINK_FOLLOW = -100, 0x100, 0x400
 maps = {}
@@ -120,6 +116,7 @@ def call_pwrite(fd, data, offset):
 
 def call_writeAll(fd, pattern, times):
     """Writes `pattern` repeated, and answers the sha1 of what was written."""
+    import hashlib
     data = raw(pattern) * times
     view = memoryview(data)
     while view:
@@ -151,6 +148,7 @@ def call_appendFile(path, data):
 
 
 def call_hash(path):
+    import hashlib
     h = hashlib.sha1()
     with open(raw(path), "rb") as f:
         while chunk := f.read(1 << 20):
@@ -411,12 +409,14 @@ def call_setAcl(path, entries, default=False):
 
 
 def call_getFlags(fd):
+    import array
     buffer = array.array("l", [0])
     fcntl.ioctl(fd, 0x80086601, buffer, True)
     return buffer[0] & 0xffffffff
 
 
 def call_setFlags(fd, flags):
+    import array
     fcntl.ioctl(fd, 0x40086602, array.array("l", [flags]))
 
 
@@ -650,6 +650,7 @@ def call_getcwd():
 
 def call_run(argv, options):
     """A program with its output, 60 s at most unless told otherwise."""
+    import subprocess
     done = subprocess.run([raw(word) for word in argv], stdin=subprocess.DEVNULL, capture_output=True,
                           timeout=options.get("timeout", 60), cwd=raw(options["cwd"]) if "cwd" in options else None)
     return {"status": done.returncode, "stdout": text(done.stdout), "stderr": text(done.stderr)}
@@ -659,6 +660,7 @@ children = {}
 
 
 def call_spawn(argv):
+    import subprocess
     child = subprocess.Popen([raw(word) for word in argv], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     children[child.pid] = child
     return child.pid
@@ -689,6 +691,7 @@ def call_lock(fd, kind, start, length, own=False):
 # FIFOs and sockets
 
 def call_listen(path):
+    import socket
     server = socket.socket(socket.AF_UNIX)
     server.bind(raw(path))
     server.listen(1)
@@ -703,6 +706,7 @@ def call_accept(fd):
 
 
 def call_connect(path):
+    import socket
     client = socket.socket(socket.AF_UNIX)
     client.connect(raw(path))
     sockets[client.fileno()] = client
@@ -733,6 +737,7 @@ def serve():
         except OSError as e:
             reply["errno"] = errno.errorcode.get(e.errno, str(e.errno))
         except BaseException:
+            import traceback
             reply["failure"] = traceback.format_exc()
         answer.write(json.dumps(reply) + "\n")
 

@@ -75,10 +75,12 @@ export class Mounted {
   readonly sys: Agent;
   readonly #overlay: Overlay;
   readonly #paths: MountPaths;
+  #mountedBy: OverlayKind;
 
   constructor(overlay: Overlay, paths: MountPaths, sys: Agent) {
     this.#overlay = overlay;
     this.#paths = paths;
+    this.#mountedBy = overlay.kind;
     this.mnt = paths.mountpoint;
     this.upper = paths.upper ?? "no upper";
     this.work = paths.work ?? "no work";
@@ -88,12 +90,14 @@ export class Mounted {
 
   /** Every agent must have let go of the mount. */
   unmount(): Promise<void> {
-    return unmountOverlay(this.#overlay.kind, this.mnt);
+    return unmountOverlay(this.#mountedBy, this.mnt);
   }
 
+  /** The same layers again, by the other overlay if told so. */
   async remount(kind: OverlayKind = this.#overlay.kind): Promise<void> {
     await this.unmount();
     await mountOverlay(kind, this.#paths);
+    this.#mountedBy = kind;
   }
 
   /** The merged view, without overlay marks. */
@@ -138,6 +142,8 @@ export class Overlay {
   #host: Agent | undefined;
   #scratch = "";
   #agents: Agent[] = [];
+  /** Started while the test before runs: a start takes as long as a mount. */
+  #spare: Agent | undefined;
   #lowers: { path: string; before: Snapshot }[] = [];
   #works: string[] = [];
   #mounts = 0;
@@ -161,7 +167,8 @@ export class Overlay {
 
   /** Another process, ended after the test; with `uid` as that user, without capabilities. */
   async agent(user?: { uid: number; gid: number; groups?: readonly number[] }): Promise<Agent> {
-    const agent = startAgent();
+    const agent = this.#spare ?? startAgent();
+    this.#spare = undefined;
     this.#agents.push(agent);
     if (user !== undefined) {
       await agent.become(user.uid, user.gid, user.groups ?? []);
@@ -220,6 +227,7 @@ export class Overlay {
   /** For the hooks of describeOverlay. */
   start(): void {
     this.#host ??= startAgent();
+    this.#spare ??= startAgent();
     this.#scratch = makeScratch();
   }
 
@@ -229,10 +237,11 @@ export class Overlay {
     const lowers = this.#lowers.splice(0);
     const works = this.#works.splice(0);
     await Promise.all(agents.map((agent) => agent.end()));
+    this.#spare ??= startAgent();
     const complaints: string[] = [];
     for (const mount of mountsBelow(`${this.#scratch}/`).filter(isOverlay)) {
       try {
-        await unmountOverlay(this.kind, mount.mountpoint);
+        await unmountOverlay(mount.type === "overlay" ? "kernel" : "veneer", mount.mountpoint);
       } catch (error) {
         complaints.push(String(error));
       }
@@ -246,6 +255,7 @@ export class Overlay {
 
   /** For the hooks of describeOverlay. */
   async end(): Promise<void> {
+    await this.#spare?.end();
     await this.#host?.end();
   }
 
