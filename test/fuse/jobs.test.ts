@@ -1,9 +1,9 @@
 /** Slow calls on real I/O threads, and requests parked at a gate, on a real mount. */
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Attributes, OpenRequest, Opened, WriteRequest } from "../../src/contract/filesystem.ts";
+import type { Attributes, Opened, OpenRequest, WriteRequest } from "../../src/contract/filesystem.ts";
 import { FileType } from "../../src/contract/ids.ts";
 import { Deferred, Gate, JobCall, type JobRunner, Parked } from "../../src/contract/slow.ts";
 import { Errno, FsError } from "../../src/errno.ts";
@@ -26,7 +26,7 @@ class JobFilesystem extends MemoryFilesystem {
   constructor(jobs: JobRunner, path: string) {
     super();
     this.jobs = jobs;
-    this.fd = openSync(path, "a+");
+    this.fd = openSync(path, "r+");
     this.real = this.addNode(FileType.regular | 0o644, 0, 0);
     this.node(1).children.set("real", this.real);
   }
@@ -88,4 +88,140 @@ test("data go through I/O threads unharmed, whatever lies in their buffers", () 
   expect(lines).toEqual([]);
   expect(filesystem?.finished).toContain("sync 0");
   expect(filesystem?.finished.filter((line) => line === "write 1048576")).toHaveLength(40);
+});
+
+test("more slow reads and writes at a time than there are buffers", () => {
+  const backing = join(scratch, "backing");
+  writeFileSync(backing, Buffer.alloc(64 << 20, "r"));
+  const { output, lines } = runInMount(
+    (jobs) => new JobFilesystem(jobs, backing),
+    `
+    for i in $(seq 0 31); do
+      dd if=<(yes $i | tr -d '\\n' | head -c 1M) of=real bs=64k seek=$((i * 16)) conv=notrunc,fsync iflag=fullblock status=none &
+    done; wait
+    echo 1 >/proc/sys/vm/drop_caches
+    for i in $(seq 0 63); do
+      dd if=real bs=1M skip=$i count=1 status=none | cmp -s - <(dd if=${backing} bs=1M skip=$i count=1 status=none) || echo $i differs &
+    done; wait
+    for i in $(seq 0 31); do
+      cmp -s <(yes $i | tr -d '\\n' | head -c 1M) <(dd if=${backing} bs=1M skip=$i count=1 status=none) || echo $i wrong
+    done
+    `,
+  );
+  expect(output).toBe("exit 0\n");
+  expect(lines).toEqual([]);
+});
+
+test("the errno of a slow call reaches its caller", () => {
+  class Closed extends MemoryFilesystem {
+    override sync(): Deferred<undefined> {
+      return new Deferred({ call: JobCall.sync, args: [-1] }, (result) => {
+        if (result < 0) {
+          throw new FsError(-result, "fsync");
+        }
+        return undefined;
+      });
+    }
+  }
+  const { output, lines } = runInMount(() => new Closed(), "touch f; sync f");
+  expect(output).toBe("sync: error syncing 'f': Bad file descriptor\nexit 1\n");
+  expect(lines).toEqual([]);
+});
+
+/** Parks opens of "gated" until a slow copy is done, as a copy-up does. */
+class GatedFilesystem extends MemoryFilesystem {
+  readonly jobs: JobRunner;
+  readonly fds: readonly [number, number];
+  readonly failure: unknown;
+  readonly gate = new Gate();
+  state: "closed" | "opening" | "open" = "closed";
+  opens = 0;
+
+  constructor(jobs: JobRunner, scratch: string, failure?: unknown) {
+    super();
+    this.jobs = jobs;
+    this.failure = failure;
+    writeFileSync(join(scratch, "from"), Buffer.alloc(1 << 20, "x"));
+    this.fds = [openSync(join(scratch, "from"), "r"), openSync(join(scratch, "to"), "w+")];
+    const node = this.addNode(FileType.regular | 0o644, 0, 0);
+    node.data = Buffer.from("inside\n");
+    this.node(1).children.set("gated", node);
+  }
+
+  override open(id: number, request: OpenRequest): Opened {
+    if (this.node(1).children.get("gated")?.id !== id) {
+      return super.open(id, request);
+    }
+    this.opens++;
+    if (this.state === "closed") {
+      this.state = "opening";
+      this.jobs.start({ call: JobCall.copyFile, args: [this.fds[0], 1 << 20, this.fds[1], 1] }, () => {
+        this.state = "open";
+        this.gate.open(this.failure);
+      });
+    }
+    if (this.state !== "open") {
+      throw new Parked(this.gate);
+    }
+    return super.open(id, request);
+  }
+}
+
+test("parked requests are served when their gate opens", () => {
+  let filesystem: GatedFilesystem | undefined;
+  const { output, lines } = runInMount((jobs) => {
+    filesystem = new GatedFilesystem(jobs, scratch);
+    return filesystem;
+  }, `for i in 1 2 3 4 5; do cat gated & done; wait; cmp ${scratch}/from ${scratch}/to && echo copied`);
+  expect(output).toBe(`${"inside\n".repeat(5)}copied\nexit 0\n`);
+  expect(lines).toEqual([]);
+  expect(filesystem?.opens).toBeGreaterThan(5);
+});
+
+test("parked requests get the failure that their gate opens with", () => {
+  const { output } = runInMount(
+    (jobs) => new GatedFilesystem(jobs, scratch, new FsError(Errno.ENOSPC, "copy-up")),
+    "cat gated; cat gated",
+  );
+  expect(output).toBe("cat: gated: No space left on device\ninside\nexit 0\n");
+});
+
+/** Parks opens of "gated" for ever. */
+class StuckFilesystem extends GatedFilesystem {
+  override open(id: number, request: OpenRequest): Opened {
+    if (this.node(1).children.get("gated")?.id === id) {
+      throw new Parked(this.gate);
+    }
+    return super.open(id, request);
+  }
+}
+
+test("others go on while a request is parked, and a signal frees it", () => {
+  const { output, lines } = runInMount(
+    (jobs) => new StuckFilesystem(jobs, scratch),
+    `
+    cat gated & sleep 0.2
+    echo other >f; cat f; ls
+    kill -INT $!; kill -TERM $!; wait $!; echo "status $?"
+    python3 -c '
+import os, signal
+def handler(*_): raise InterruptedError("handler")
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+try: os.open("gated", os.O_RDONLY)
+except InterruptedError as e: print(e)
+'
+    `,
+  );
+  expect(output).toBe("other\nf\ngated\nstatus 143\nhandler\nexit 0\n");
+  expect(lines).toEqual([]);
+});
+
+test("an unmount while a request is parked ends the session all the same", () => {
+  let filesystem: StuckFilesystem | undefined;
+  runInMount((jobs) => {
+    filesystem = new StuckFilesystem(jobs, scratch);
+    return filesystem;
+  }, "cat gated & sleep 0.1; kill -9 $!");
+  expect(filesystem?.destroyed).toBe(true);
 });
