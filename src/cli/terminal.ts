@@ -9,6 +9,7 @@ export function argumentBytes(): string[] {
   return count === 0 ? [] : all.slice(-count);
 }
 
+/** To stdout, as it is. */
 export function printText(text: string): void {
   write(1, text);
 }

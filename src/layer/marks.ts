@@ -16,6 +16,7 @@ export interface MarkNames {
   readonly impure: Name;
 }
 
+/** @param userXattr whether the option of that name was given */
 export function markNames(userXattr: boolean): MarkNames {
   const prefix = userXattr ? "user.overlay." : "trusted.overlay.";
   return { prefix, opaque: `${prefix}opaque`, origin: `${prefix}origin`, impure: `${prefix}impure` };

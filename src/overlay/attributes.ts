@@ -11,6 +11,7 @@ const setUid = 0o4000;
 const setGid = 0o2000;
 const groupExecute = 0o010;
 
+/** What stat(2) shows of a node. */
 export function getAttributes(overlay: Overlay, node: Node): Attributes {
   return overlay.attributes(node, overlay.stat(node));
 }

@@ -21,6 +21,7 @@ export function read(file: LayerFile, offset: number, into: Buffer): number | De
   return cached ?? deferred(JobCall.read, [file.fd, offset]);
 }
 
+/** pwrite(2) to an upper file; on an I/O thread where it is large or has to reach the disk. Answers how many bytes were taken. */
 export function write(overlay: Overlay, node: Node, file: LayerFile, request: WriteRequest): number | Deferred<number> {
   const sync = overlay.volatile ? 0 : request.flags & syncFlags;
   if (request.killSetIds) {

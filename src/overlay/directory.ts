@@ -51,6 +51,7 @@ export function nameWasPut(overlay: Overlay, parent: Node, name: Name, node: Nod
   overlay.listings.get(parent)?.put(name, node.type, node.ino);
 }
 
+/** A name stands for nothing any more. */
 export function nameWasRemoved(overlay: Overlay, parent: Node, name: Name): void {
   overlay.listings.get(parent)?.remove(name);
 }

@@ -80,10 +80,12 @@ export function isMerged(node: Node): boolean {
   return node.upper ? node.lowers.length > 0 : node.lowers.length > 1;
 }
 
+/** An object without a name: unlinked or removed while in use, or never named (O_TMPFILE). */
 export function isRemoved(node: Node): boolean {
   return node.anchor !== undefined;
 }
 
+/** The path of a name in a directory, which may be the root (""). */
 export function joinPath(directory: LayerPath, name: Name): LayerPath {
   return directory === "" ? name : `${directory}/${name}`;
 }

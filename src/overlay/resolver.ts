@@ -75,6 +75,7 @@ export function isOnLower(overlay: Overlay, parent: Node, name: Name): boolean {
   return lowerParts(overlay, parent, name, true).length > 0;
 }
 
+/** @throws ENOTDIR */
 export function requireDirectory(node: Node): void {
   if (node.directory === undefined) {
     throw new FsError(Errno.ENOTDIR, `node ${node.id} is not a directory`);

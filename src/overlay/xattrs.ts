@@ -19,6 +19,7 @@ export function getXattr(overlay: Overlay, node: Node, name: Name): Buffer {
   return value;
 }
 
+/** The names as users see them. */
 export function listXattrs(overlay: Overlay, node: Node): Name[] {
   const { layer, path } = overlay.place(node);
   return layer

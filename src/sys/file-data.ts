@@ -118,6 +118,7 @@ export function seekIn(fd: number, offset: number, whence: number): number {
   return check(lseek(fd, offset, whence), "lseek");
 }
 
+/** ftruncate(2). @param size in bytes */
 export function truncateTo(fd: number, size: number): void {
   check(ftruncate(fd, size), "ftruncate");
 }
@@ -127,10 +128,12 @@ export function allocate(fd: number, mode: number, offset: number, length: numbe
   check(fallocateCall(fd, mode, offset, length), "fallocate");
 }
 
+/** fsync(2). */
 export function sync(fd: number): void {
   check(fsync(fd), "fsync");
 }
 
+/** fdatasync(2). */
 export function syncData(fd: number): void {
   check(fdatasync(fd), "fdatasync");
 }

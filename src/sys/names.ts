@@ -46,6 +46,7 @@ const unchangedId = 0xffff_ffff;
 /** A time to set: an instant, the present as the kernel has it, or (undefined) none. */
 export type TimeSetting = { readonly sec: number; readonly nsec: number } | "now" | undefined;
 
+/** mkdir(2); the umask of the process applies. */
 export function makeDirectory(dirfd: number, path: string, mode: number): void {
   check(mkdirat(dirfd, pathAddress(path), mode), "mkdir");
 }
@@ -70,10 +71,12 @@ export function link(fd: number, path: string, toFd: number, toPath: string): vo
   check(result, "link");
 }
 
+/** unlink(2): a directory is EISDIR. */
 export function unlink(dirfd: number, path: string): void {
   check(unlinkat(dirfd, pathAddress(path), 0), "unlink");
 }
 
+/** rmdir(2). */
 export function removeDirectory(dirfd: number, path: string): void {
   check(unlinkat(dirfd, pathAddress(path), AT_REMOVEDIR), "rmdir");
 }

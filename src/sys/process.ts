@@ -49,10 +49,12 @@ export function releaseStandardDescriptors(): void {
   }
 }
 
+/** getuid(2). */
 export function userId(): number {
   return getuidCall();
 }
 
+/** geteuid(2). */
 export function effectiveUserId(): number {
   return geteuidCall();
 }

@@ -16,6 +16,7 @@ export function encodeDevice(major: number, minor: number): number {
   return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)) >>> 0;
 }
 
+/** The reverse of `encodeDevice`. */
 export function decodeDevice(device: number): { major: number; minor: number } {
   return { major: (device >>> 8) & 0xfff, minor: (device & 0xff) | ((device >>> 12) & 0xfff00) };
 }

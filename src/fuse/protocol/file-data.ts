@@ -151,6 +151,7 @@ export function decodeCopyFileRange64(request: RequestReader): CopyRangeRequest 
   };
 }
 
+/** As `decodeCopyFileRange64`, for the opcode whose answer has 32 bits. */
 export function decodeCopyFileRange(request: RequestReader): CopyRangeRequest {
   const decoded = decodeCopyFileRange64(request);
   return { ...decoded, length: Math.min(decoded.length, maxCopy32) };

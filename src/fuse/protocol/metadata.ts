@@ -96,6 +96,7 @@ export function fitBytes(bytes: Buffer, size: number): SizedBytes {
   return { bytes };
 }
 
+/** The bytes, or struct fuse_getxattr_out (8 bytes) where only their number was asked for. */
 export function encodeSizedBytes(value: SizedBytes, reply: ReplyWriter): void {
   if ("bytes" in value) {
     encodeBytes(value.bytes, reply);
