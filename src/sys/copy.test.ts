@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { makeFileSystem, makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import { JobCall } from "../contract/slow.ts";
 import { Errno } from "../errno.ts";
 import { copyFile } from "./copy.ts";
@@ -13,13 +14,11 @@ let scratch: string;
 let opened: number[] = [];
 const MiB = 1024 * 1024;
 
-beforeAll(() => {
-  scratch = mkdtempSync("/tmp/veneer-copy-");
-  execFileSync("mkdir", ["-p", `${scratch}/disk`, `${scratch}/memory`, `${scratch}/xfs`]);
-  execFileSync("mount", ["-t", "tmpfs", "none", `${scratch}/memory`]);
-  execFileSync("truncate", ["-s", "400M", `${scratch}/xfs.img`]);
-  execFileSync("mkfs.xfs", ["-q", `${scratch}/xfs.img`]);
-  execFileSync("mount", ["-o", "loop", `${scratch}/xfs.img`, `${scratch}/xfs`]);
+beforeAll(async () => {
+  scratch = makeScratch();
+  mkdirSync(`${scratch}/disk`);
+  await makeFileSystem("tmpfs", `${scratch}/memory`);
+  await makeFileSystem("xfs", `${scratch}/xfs`);
 });
 
 afterEach(() => {
@@ -29,10 +28,8 @@ afterEach(() => {
   opened = [];
 });
 
-afterAll(() => {
-  execFileSync("umount", [`${scratch}/memory`]);
-  execFileSync("umount", [`${scratch}/xfs`]);
-  rmSync(scratch, { recursive: true });
+afterAll(async () => {
+  expect(await removeScratch(scratch)).toEqual([]);
 });
 
 function open(path: string, flags: string): number {

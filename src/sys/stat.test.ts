@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { lstatSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, openSync, symlinkSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import { Errno } from "../errno.ts";
 import { closeDescriptor } from "./open.ts";
 import { type FileStat, findStat, foldInode, statAt } from "./stat.ts";
@@ -9,13 +10,13 @@ let scratch: string;
 let root: number;
 
 beforeAll(() => {
-  scratch = mkdtempSync("/tmp/veneer-stat-");
+  scratch = makeScratch();
   root = openSync(scratch, "r");
 });
 
-afterAll(() => {
+afterAll(async () => {
   closeDescriptor(root);
-  rmSync(scratch, { recursive: true });
+  expect(await removeScratch(scratch)).toEqual([]);
 });
 
 /** What node:fs says of the same object, in our terms. */
