@@ -1,0 +1,132 @@
+/** A scratch directory with layers, and the command run over it; every process that comes of it bears a mark. */
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { mountsBelow, type ProgramResult, runOk, runProgram } from "../support/programs.ts";
+import { makeScratch, removeScratch } from "../support/scratch.ts";
+
+export const veneerProgram = fileURLToPath(new URL("../../bin/veneer", import.meta.url));
+
+/** Descriptor number -> what it is open on. */
+export type Descriptors = ReadonlyMap<number, string>;
+
+export class Stand {
+  readonly path = makeScratch();
+
+  constructor() {
+    for (const name of ["lower", "upper", "work", "mnt"]) {
+      mkdirSync(join(this.path, name));
+    }
+    writeFileSync(join(this.path, "lower/file"), "from the lower\n");
+  }
+
+  /** Runs `veneer ARGS` with the scratch directory as working directory. Over `limitMs` it is killed: status -1. */
+  veneer(...args: string[]): Promise<ProgramResult> {
+    return this.run(veneerProgram, ...args);
+  }
+
+  /** As `veneer`, for a shell line in which "$V" is the program. */
+  shell(line: string): Promise<ProgramResult> {
+    return this.run("env", `V=${veneerProgram}`, "sh", "-c", line);
+  }
+
+  run(...argv: string[]): Promise<ProgramResult> {
+    return runProgram(["env", this.#mark, ...argv], this.path, 30_000);
+  }
+
+  /** A writable mount of the layers at `mnt`; answers the daemon's process id. */
+  async mount(...more: string[]): Promise<number> {
+    const result = await this.veneer("mount", "-o", "lowerdir=lower,upperdir=upper,workdir=work", ...more, "mnt");
+    if (result.status !== 0) {
+      throw new Error(`mount: status ${result.status}: ${result.stderr}`);
+    }
+    return this.onlyProcess();
+  }
+
+  /** The mark's processes, zombies left out: whose turn it is to reap an orphan is not our affair. */
+  processes(): number[] {
+    return readdirSync("/proc")
+      .filter((entry) => /^\d+$/.test(entry) && this.#isMarked(entry))
+      .map(Number);
+  }
+
+  onlyProcess(): number {
+    const [first, ...others] = this.processes();
+    if (first === undefined || others.length > 0) {
+      throw new Error(`not one process but ${[first, ...others].join(", ")}`);
+    }
+    return first;
+  }
+
+  /** Waits until no process of ours is left; answers those that are after the time. */
+  async processesAfter(milliseconds: number): Promise<number[]> {
+    const deadline = Date.now() + milliseconds;
+    for (;;) {
+      const left = this.processes();
+      if (left.length === 0 || Date.now() > deadline) {
+        return left;
+      }
+      await pause(20);
+    }
+  }
+
+  mounts(): string[] {
+    return mountsBelow(`${this.path}/`).map((mount) => mount.mountpoint);
+  }
+
+  /** The number of the FUSE connection at `mnt`. */
+  connection(): string {
+    const mount = mountsBelow(join(this.path, "mnt")).find((each) => each.type.startsWith("fuse."));
+    if (mount === undefined) {
+      throw new Error("nothing of FUSE is mounted");
+    }
+    return mount.minor;
+  }
+
+  /** Every path below the scratch directory, mounts not entered. */
+  files(): Promise<string> {
+    return runOk(["sh", "-c", "find . -xdev | LC_ALL=C sort"], this.path);
+  }
+
+  /** What must be as before when a command has failed. */
+  async traces(): Promise<object> {
+    return { mounts: this.mounts(), processes: await this.processesAfter(3_000), files: await this.files() };
+  }
+
+  async remove(): Promise<void> {
+    for (const pid of this.processes()) {
+      process.kill(pid, "SIGKILL");
+    }
+    await removeScratch(this.path);
+  }
+
+  get #mark(): string {
+    return `VENEER_TEST_STAND=${this.path}`;
+  }
+
+  #isMarked(pid: string): boolean {
+    try {
+      return (
+        readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(this.#mark) &&
+        !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"))
+      );
+    } catch (error) {
+      // It ended while we looked, or is not even root's to read: no child of a test.
+      if (["ENOENT", "ESRCH", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) {
+        return false;
+      }
+      throw error;
+    }
+  }
+}
+
+export function descriptorsOf(pid: number): Descriptors {
+  const folder = `/proc/${pid}/fd`;
+  return new Map(readdirSync(folder).map((fd) => [Number(fd), readlinkSync(`${folder}/${fd}`)]));
+}
+
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+  });
+}
