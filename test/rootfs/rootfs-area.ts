@@ -124,7 +124,8 @@ export class RootfsArea {
   static async make(): Promise<RootfsArea> {
     const tar = (await run(join(repository, "scripts/debian-rootfs"), [], 900)).trim();
     // Not /tmp: that may be a tmpfs, and the rootfs wants a real disk.
-    const area = new RootfsArea(await mkdtemp("/var/tmp/veneer-rootfs-"));
+    const home = process.env.VENEER_TEST_SCRATCH ?? "/var/tmp";
+    const area = new RootfsArea(await mkdtemp(join(home, "veneer-rootfs-")));
     await mkdir(area.lower);
     const keep = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "--same-owner"];
     await run("tar", ["-C", area.lower, ...keep, "-xpf", tar], 120);

@@ -18,11 +18,11 @@ describe("a Debian root file system", () => {
   beforeAll(async () => {
     area = await RootfsArea.make();
     lowerBefore = await readManifest(area.lower);
+    since = Date.now();
     ours = await area.overlay("veneer");
     kernels = await area.overlay("kernel");
     await ours.mount("veneer");
     await kernels.mount("kernel");
-    since = Date.now();
   }, 20 * minutes);
 
   afterAll(() => area?.discard(), 5 * minutes);
@@ -49,7 +49,8 @@ describe("a Debian root file system", () => {
     const before = await ours.manifest();
     await ours.unmount("veneer");
     await ours.mount("veneer");
-    expect(differences(before, await ours.manifest(), { same: { ctime: true } }), "by Veneer").toEqual([]);
+    // Not ctime: a copy-up is a new inode, and what the kernel had cached of the old one ends with the mount.
+    expect(differences(before, await ours.manifest(), { same: { ctime: false } }), "by Veneer").toEqual([]);
     await ours.unmount("veneer");
     await ours.mount("kernel");
     expect(differences(before, await ours.manifest(), { same: { ctime: false } }), "by the kernel").toEqual([]);
