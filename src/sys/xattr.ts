@@ -18,7 +18,7 @@ import {
   secondPathAddress,
   syscall,
 } from "./libc.ts";
-import { descriptorPath } from "./open.ts";
+import { descriptorPath, workingDirectory } from "./open.ts";
 
 type Get = (path: Address, name: Address, into: Address, size: number) => number;
 type Set_ = (path: Address, name: Address, value: Buffer, size: number, flags: number) => number;
@@ -44,8 +44,19 @@ let buffer = Buffer.from(new ArrayBuffer(firstSize));
 let address = addressOf(buffer);
 const small = { buffer, address };
 
-/** Whether the kernel has the calls of 6.13; found out by the first use. */
-let hasAtCalls = true;
+/** Whether the calls of 6.13 can be had; undefined before the first use. */
+let atCalls: boolean | undefined;
+
+/** Tries one of the newer calls. Any answer but an xattr's absence means no: seccomp filters refuse them with various errnos. */
+function probe(): boolean {
+  const result = getAt(workingDirectory, "/", "user.veneer.probe");
+  return result >= 0 || [Errno.ENODATA, Errno.EOPNOTSUPP].some((code) => code === lastErrno());
+}
+
+function usesAtCalls(path: string): boolean {
+  atCalls ??= probe();
+  return atCalls && path !== "";
+}
 
 /** Offers 64 KiB, the most that a value or a list may have, for the next call only. */
 function growBuffer(): void {
@@ -63,47 +74,29 @@ function procPath(fd: number, path: string): Address {
   return pathAddress(path === "" ? descriptorPath(fd) : `${descriptorPath(fd)}/${path}`);
 }
 
-/** Runs one of the newer calls; undefined where the kernel has none, or for the empty path. */
-function tryAtCall(call: () => number, path: string): number | undefined {
-  if (!hasAtCalls || path === "") {
-    return undefined;
-  }
-  const result = call();
-  if (result < 0 && lastErrno() === Errno.ENOSYS) {
-    hasAtCalls = false;
-    return undefined;
-  }
-  return result;
+function getAt(fd: number, path: string, name: string): number {
+  /* struct xattr_args: value u64, size u32, flags u32 */
+  putWord64(0, address);
+  putWord64(2, buffer.length);
+  const file = pathAddress(path);
+  return syscall(Syscall.getxattrat, fd, file, AT_SYMLINK_NOFOLLOW, secondPathAddress(name), scratch.address, 16);
 }
 
 function getOnce(fd: number, path: string, name: string): number {
-  if (hasAtCalls && path !== "") {
-    /* struct xattr_args: value u64, size u32, flags u32 */
-    putWord64(0, address);
-    putWord64(2, buffer.length);
-    const at = pathAddress(path);
-    const result = syscall(
-      Syscall.getxattrat,
-      fd,
-      at,
-      AT_SYMLINK_NOFOLLOW,
-      secondPathAddress(name),
-      scratch.address,
-      16,
-    );
-    if (result >= 0 || lastErrno() !== Errno.ENOSYS) {
-      return result;
-    }
-    hasAtCalls = false;
+  if (usesAtCalls(path)) {
+    return getAt(fd, path, name);
   }
   const call = path === "" ? getxattr : lgetxattr;
   return call(procPath(fd, path), secondPathAddress(name), address, buffer.length);
 }
 
 function listOnce(fd: number, path: string): number {
-  const at = () => syscall(Syscall.listxattrat, fd, pathAddress(path), AT_SYMLINK_NOFOLLOW, address, buffer.length, 0);
+  if (usesAtCalls(path)) {
+    const file = pathAddress(path);
+    return syscall(Syscall.listxattrat, fd, file, AT_SYMLINK_NOFOLLOW, address, buffer.length, 0);
+  }
   const call = path === "" ? listxattr : llistxattr;
-  return tryAtCall(at, path) ?? call(procPath(fd, path), address, buffer.length);
+  return call(procPath(fd, path), address, buffer.length);
 }
 
 /** Calls `read`, again with more room where it says ERANGE, and hands its bytes to `take`. */
@@ -149,22 +142,31 @@ export function listXattrs(fd: number, path: string): string[] {
 
 /** @param flags XATTR_CREATE 1, XATTR_REPLACE 2 */
 export function setXattr(fd: number, path: string, name: string, value: Buffer, flags: number): void {
-  const at = () => {
+  check(setOnce(fd, path, name, value, flags), "setxattr");
+}
+
+function setOnce(fd: number, path: string, name: string, value: Buffer, flags: number): number {
+  if (usesAtCalls(path)) {
     putWord64(0, addressOf(value));
     scratch.words[2] = value.length;
     scratch.words[3] = flags;
     const file = pathAddress(path);
     return syscall(Syscall.setxattrat, fd, file, AT_SYMLINK_NOFOLLOW, secondPathAddress(name), scratch.address, 16);
-  };
+  }
   const call = path === "" ? setxattr : lsetxattr;
-  const result = tryAtCall(at, path) ?? call(procPath(fd, path), secondPathAddress(name), value, value.length, flags);
-  check(result, "setxattr");
+  return call(procPath(fd, path), secondPathAddress(name), value, value.length, flags);
 }
 
 /** @throws FsError ENODATA where there is none of that name */
 export function removeXattr(fd: number, path: string, name: string): void {
-  const at = () =>
-    syscall(Syscall.removexattrat, fd, pathAddress(path), AT_SYMLINK_NOFOLLOW, secondPathAddress(name), 0, 0);
+  check(removeOnce(fd, path, name), "removexattr");
+}
+
+function removeOnce(fd: number, path: string, name: string): number {
+  if (usesAtCalls(path)) {
+    const file = pathAddress(path);
+    return syscall(Syscall.removexattrat, fd, file, AT_SYMLINK_NOFOLLOW, secondPathAddress(name), 0, 0);
+  }
   const call = path === "" ? removexattr : lremovexattr;
-  check(tryAtCall(at, path) ?? call(procPath(fd, path), secondPathAddress(name)), "removexattr");
+  return call(procPath(fd, path), secondPathAddress(name));
 }
