@@ -105,6 +105,7 @@ export type TmpfileRequest = Omit<CreateRequest, "name">;
 /** As CREATE, but the name that follows is a placeholder ("/"). */
 export function decodeTmpfile(request: RequestReader): TmpfileRequest {
   request.need(16);
+  request.endOfString(16);
   return {
     creation: { mode: request.u32(4) & permissionBits, umask: request.u32(8) },
     open: { flags: request.u32(0), killSetIds: (request.u32(12) & openKillSetIds) !== 0 },
