@@ -18,7 +18,7 @@ export interface ExportedFunction {
 }
 
 /** The same length and lines as the source, with blanks in the place of what was taken out. */
-export interface Blanked {
+interface Blanked {
   /** Without comments. */
   readonly withStrings: string;
   /** Without comments and without what is between quotes; code in `${}` stays. */
@@ -29,7 +29,7 @@ export interface Blanked {
 const beforeRegex = /(^|[([{,;=:!&|?+\-*%<>~^}]|\b(return|typeof|case|of|in|do|else|void|throw))\s*$/;
 
 /** Takes comments, strings and regular expressions out of a source text. */
-export function blank(source: string): Blanked {
+function blank(source: string): Blanked {
   const withStrings = [...source];
   const code = [...source];
   const clear = (target: string[], from: number, to: number) => {
