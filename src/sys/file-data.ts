@@ -88,7 +88,7 @@ export function readCached(fd: number, into: Buffer, offset: number): number | u
  * Writes `data` at `offset`; answers how many bytes the file system took.
  * @param openFlags O_SYNC or O_DSYNC make this write reach the disk first; others don't matter
  */
-export function writeAt(fd: number, data: Buffer, offset: number, openFlags: number): number {
+function writeAt(fd: number, data: Buffer, offset: number, openFlags: number): number {
   if ((openFlags & O_SYNC) === 0) {
     return check(pwrite(fd, data, data.length, offset), "pwrite");
   }

@@ -1,5 +1,4 @@
-/** Mounting, unmounting, private clones of mounts, and FUSE connections. */
-import { writeFileSync } from "node:fs";
+/** Mounting, unmounting, and private clones of mounts. */
 import { Errno, FsError } from "../errno.ts";
 import { check, declare, pathAddress, putWord64, Syscall, scratch, syscall } from "./libc.ts";
 import { readProcFile } from "./proc.ts";
@@ -8,24 +7,6 @@ const mountCall = declare<(source: Buffer, target: Buffer, type: Buffer, flags: 
   "int mount(void*, void*, void*, unsigned long, void*)",
 );
 const umount2 = declare<(target: Buffer, flags: number) => number>("int umount2(void*, int)");
-
-/** Flags of mount(2) from linux/mount.h. */
-export const MountFlag = {
-  readOnly: 1,
-  noSuid: 2,
-  noDev: 4,
-  noExec: 8,
-  synchronous: 16,
-  remount: 32,
-  dirSync: 128,
-  noSymFollow: 256,
-  noAtime: 1024,
-  noDirAtime: 2048,
-  silent: 1 << 15,
-  relatime: 1 << 21,
-  strictAtime: 1 << 24,
-  lazyTime: 1 << 25,
-} as const;
 
 /** Flags of umount2(2). */
 export const UnmountFlag = { force: 1, detach: 2, noFollow: 8 } as const;
@@ -46,12 +27,12 @@ function cString(text: string): Buffer {
   return Buffer.from(`${text}\0`, "latin1");
 }
 
-/** mount(2). Strings are latin1 bytes; `data` has no more than 4095. @param flags MountFlag bits */
+/** mount(2). Strings are latin1 bytes; `data` has no more than 4095. @param flags MS_ bits */
 export function mount(source: string, target: string, type: string, flags: number, data: string): void {
   check(mountCall(cString(source), cString(target), cString(type), flags, cString(data)), "mount");
 }
 
-/** umount2(2). @param flags UnmountFlag bits. @throws FsError EBUSY, EINVAL (no mountpoint) */
+/** umount2(2). @param flags UnmountFlag bits; a forced one cuts a FUSE connection: its daemon reads ENODEV. @throws FsError EBUSY, EINVAL (no mountpoint) */
 export function unmount(target: string, flags: number): void {
   check(umount2(cString(target), flags), "umount");
 }
@@ -88,13 +69,4 @@ export function mountIdOf(fd: number): number {
     throw new FsError(Errno.EIO, "no mnt_id in /proc/self/fdinfo");
   }
   return Number(match[1]);
-}
-
-/**
- * Aborts a FUSE connection: all its requests fail, and the daemon reads ENODEV.
- * @param device the `dev` of any object of the mount (FileStat); never stat a hung mount for it, mountinfo has it too
- * @throws an error of node:fs (ENOENT: no such connection, or /sys/fs/fuse/connections is not mounted)
- */
-export function abortConnection(device: number): void {
-  writeFileSync(`/sys/fs/fuse/connections/${device}/abort`, "1");
 }

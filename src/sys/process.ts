@@ -1,15 +1,10 @@
-/** The process itself: its umask, directory, session, standard descriptors, limits and capabilities. */
+/** The process itself: its umask, directory, name, limits and capabilities. */
 import { Errno, FsError } from "../errno.ts";
 import { type Address, check, declare, pathAddress, putWord64, scratch, word64 } from "./libc.ts";
-import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./open.ts";
 import { readProcFile } from "./proc.ts";
 
 const umaskCall = declare<(mask: number) => number>("unsigned int umask(unsigned int)");
 const chdirCall = declare<(path: Address) => number>("int chdir(intptr_t)");
-const setsid = declare<() => number>("int setsid()");
-const dup2 = declare<(from: number, to: number) => number>("int dup2(int, int)");
-const getuidCall = declare<() => number>("unsigned int getuid()");
-const geteuidCall = declare<() => number>("unsigned int geteuid()");
 const prctl = declare<(option: number, value: Address, a: number, b: number, c: number) => number>(
   "int prctl(int, intptr_t, long, long, long)",
 );
@@ -33,34 +28,8 @@ export function changeDirectory(path: string): void {
   check(chdirCall(pathAddress(path)), "chdir");
 }
 
-/** setsid(2): the id of the new session. @throws FsError EPERM where the process leads a group */
-export function startSession(): number {
-  return check(setsid(), "setsid");
-}
-
-/** Puts /dev/null on descriptors 0, 1 and 2, so that whoever waits for their end sees it. */
-export function releaseStandardDescriptors(): void {
-  const fd = openAt(workingDirectory, "/dev/null", OpenFlag.readWrite);
-  for (const standard of [0, 1, 2]) {
-    check(dup2(fd, standard), "dup2");
-  }
-  if (fd > 2) {
-    closeDescriptor(fd);
-  }
-}
-
-/** getuid(2). */
-export function userId(): number {
-  return getuidCall();
-}
-
-/** geteuid(2). */
-export function effectiveUserId(): number {
-  return geteuidCall();
-}
-
 /** The effective capabilities, a bit for each number of capabilities(7). */
-export function effectiveCapabilities(): bigint {
+function effectiveCapabilities(): bigint {
   const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readProcFile("self/status"));
   if (match === null) {
     throw new FsError(Errno.EIO, "no CapEff in /proc/self/status");
