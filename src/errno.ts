@@ -46,8 +46,6 @@ export const Errno = {
   EDQUOT: 122,
 } as const;
 
-export type ErrnoName = keyof typeof Errno;
-
 const names: ReadonlyMap<number, string> = new Map(Object.entries(Errno).map(([name, code]) => [code, name]));
 
 /** `ENOENT` for 2; `errno 523` for a number that this table lacks. */

@@ -91,9 +91,6 @@ export interface WriteRequest {
 /** Rename flags of renameat2(2). */
 export const RenameFlag = { noReplace: 1, exchange: 2, whiteout: 4 } as const;
 
-/** Flags of setxattr(2). */
-export const XattrFlag = { create: 1, replace: 2 } as const;
-
 /** statfs(2) of the layer that takes the writes; sizes in blocks of `frsize` bytes. */
 export interface FileSystemStatistics {
   readonly blocks: number;
@@ -189,6 +186,7 @@ export interface Filesystem {
   syncAll(): undefined | Deferred<undefined>;
 
   getXattr(node: NodeId, name: Name): Buffer;
+  /** @param flags of setxattr(2): 1 to create only, 2 to replace only */
   setXattr(node: NodeId, name: Name, value: Buffer, flags: number, killSetGid: boolean): void;
   /** The names, without those of the overlay itself. */
   listXattrs(node: NodeId): readonly Name[];
