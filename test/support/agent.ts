@@ -197,7 +197,7 @@ class AgentProcess {
   readonly #ended: Promise<void>;
 
   constructor() {
-    this.#child = spawn("python3", ["-I", "-S", script], { stdio: ["pipe", "pipe", "inherit"], cwd: "/" });
+    this.#child = spawn("/usr/bin/python3", ["-I", "-S", script], { stdio: ["pipe", "pipe", "inherit"], cwd: "/" });
     this.#ended = new Promise((resolve) => {
       this.#child.once("exit", () => {
         for (const { call, settle } of this.#waiting.splice(0)) {
