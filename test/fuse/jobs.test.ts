@@ -225,3 +225,16 @@ test("an unmount while a request is parked ends the session all the same", () =>
   }, "cat gated & sleep 0.1; kill -9 $!");
   expect(filesystem?.destroyed).toBe(true);
 });
+
+test("where no I/O thread can be started, slow calls fail and the mount goes on", () => {
+  class Syncing extends MemoryFilesystem {
+    override sync(): Deferred<undefined> {
+      return new Deferred({ call: JobCall.sync, args: [0] }, () => undefined);
+    }
+  }
+  const { output, lines } = runInMount(() => new Syncing(), "touch f; sync f; touch g; ls", {
+    ioThreadEntry: new URL("http://nowhere.invalid/io-thread.js"),
+  });
+  expect(output).toBe("sync: error syncing 'f': Resource temporarily unavailable\nf\ng\nexit 0\n");
+  expect(lines).toMatchObject([{ level: "warn", message: "no further I/O thread could be started" }]);
+});

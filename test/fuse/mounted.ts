@@ -42,6 +42,7 @@ export interface MountedOptions {
   readonly settings?: Partial<FuseSettings>;
   readonly debug?: boolean;
   readonly seconds?: number;
+  readonly ioThreadEntry?: URL;
 }
 
 const compiledThread = new URL("../../dist/io-thread.js", import.meta.url);
@@ -50,7 +51,7 @@ const compiledThread = new URL("../../dist/io-thread.js", import.meta.url);
 export function runInMount(
   makeFilesystem: (jobs: JobRunner) => Filesystem,
   script: string,
-  { settings, debug = false, seconds = 20 }: MountedOptions = {},
+  { settings, debug = false, seconds = 20, ioThreadEntry = compiledThread }: MountedOptions = {},
 ): MountedOutcome {
   const scratch = mkdtempSync(join(tmpdir(), "veneer-fuse-"));
   const mountpoint = join(scratch, "mnt");
@@ -73,7 +74,7 @@ export function runInMount(
       makeFilesystem,
       settings: { ...defaultFuseSettings, ...settings },
       log,
-      ioThreadEntry: compiledThread,
+      ioThreadEntry,
       onReady: () => undefined,
     });
     return { output: readFileSync(files.output, "latin1"), lines };
