@@ -132,12 +132,12 @@ export class IoThreads implements JobRunner {
     if (this.#running.size >= maxRunning) {
       return false;
     }
+    this.#startThread();
     const { payload, replySize } = waiting;
     const buffer = payload || replySize ? this.#bufferFor(payload) : undefined;
     if (buffer === null) {
       return false;
     }
-    this.#startThread();
     if (buffer !== undefined) {
       this.#pool.lend(buffer);
     }
