@@ -10,7 +10,14 @@ import type { Logger } from "../log.ts";
 import { Dispatcher } from "./dispatch.ts";
 import { operations } from "./operations.ts";
 import { decodeDevice, encodeDevice } from "./protocol/attributes.ts";
-import { type Connection, decodeInit, encodeInit, negotiate, wireTimeout } from "./protocol/init.ts";
+import {
+  type Connection,
+  decodeInit,
+  encodeInit,
+  encodeInitMajorOnly,
+  negotiate,
+  wireTimeout,
+} from "./protocol/init.ts";
 import { Opcode } from "./protocol/opcodes.ts";
 import { ReplyWriter } from "./protocol/reply-writer.ts";
 import { RequestReader } from "./protocol/request-reader.ts";
@@ -779,6 +786,13 @@ describe("INIT", () => {
         4000 3000 00001000 01000000 0001 0000              // background 64 and 48, 1 MiB, 1 ns, 256 pages
         00000000 ${"00".repeat(28)}                        // flags2`).toString("hex"),
     );
+  });
+
+  test("tells a kernel of a newer major protocol to come again with 7", () => {
+    const reply = new ReplyWriter(Buffer.alloc(4096, 0xee));
+    encodeInitMajorOnly(reply);
+    expect(reply.area(64).toString("hex")).toBe(hex(`07000000 2d000000 ${"00".repeat(56)}`).toString("hex"));
+    expect(reply.length).toBe(80);
   });
 
   test("asks for nothing that was not offered", () => {

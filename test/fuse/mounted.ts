@@ -3,7 +3,7 @@
  * until the script has unmounted. The script runs under a time limit and always unmounts, lazily if need be.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Filesystem } from "../../src/contract/filesystem.ts";
@@ -53,6 +53,9 @@ export function runInMount(
   script: string,
   { settings, debug = false, seconds = 20, ioThreadEntry = compiledThread }: MountedOptions = {},
 ): MountedOutcome {
+  if (!existsSync(compiledThread)) {
+    throw new Error("I/O threads run compiled code: npm run build comes before these tests");
+  }
   const scratch = mkdtempSync(join(tmpdir(), "veneer-fuse-"));
   const mountpoint = join(scratch, "mnt");
   const files = { script: join(scratch, "script"), output: join(scratch, "output") };
