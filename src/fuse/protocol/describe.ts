@@ -5,8 +5,7 @@ import type { RequestReader } from "./request-reader.ts";
 
 /** Fields of the `rx` line. @param body the decoded body */
 export function describeRequest(name: string, request: RequestReader, body: unknown): object {
-  const { uid, gid, pid } = request.caller;
-  return { op: name, unique: request.key, node: request.node, uid, gid, pid, body: describeValue(body) };
+  return { op: name, unique: request.key, node: request.node, caller: request.caller, body: describeValue(body) };
 }
 
 /** Fields of the `tx` line. @param errno 0 if all went well; then `body` is the reply before its encoding */
