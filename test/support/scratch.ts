@@ -1,7 +1,7 @@
 /** Directories for tests on a real file system, and loop-mounted file systems of other kinds. */
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { runOk, unmountAll } from "./programs.ts";
+import { runOk, runProgram, unmountAll } from "./programs.ts";
 
 /** Where scratch directories are made: VENEER_TEST_SCRATCH, else /var/tmp. It must not be an overlay. */
 const home = process.env.VENEER_TEST_SCRATCH ?? "/var/tmp";
@@ -17,7 +17,12 @@ export function makeScratch(): string {
 /** Unmounts all below a scratch directory and removes it; answers what did not unmount by itself. */
 export async function removeScratch(scratch: string): Promise<string[]> {
   const complaints = await unmountAll(`${scratch}/`);
-  await runOk(["rm", "-rf", "--one-file-system", scratch], "/", 60_000);
+  const removal = ["rm", "-rf", "--one-file-system", scratch];
+  if ((await runProgram(removal, "/", 60_000)).status !== 0) {
+    // A test that failed half-way may leave files that nobody may remove.
+    await runOk(["chattr", "-R", "-f", "-ia", scratch], "/", 60_000);
+    await runOk(removal, "/", 60_000);
+  }
   return complaints;
 }
 

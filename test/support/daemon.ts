@@ -1,0 +1,36 @@
+/** Veneer's daemon, seen from outside. */
+import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+
+/** The process that holds the lock on this upper directory; proc_locks(5) has the format. */
+export function daemonOf(upper: string): number {
+  const { ino } = lstatSync(upper, { bigint: true });
+  const line = readFileSync("/proc/locks", "latin1")
+    .split("\n")
+    .find((lock) => lock.includes(" FLOCK ") && lock.includes(`:${ino} `));
+  if (line === undefined) {
+    throw new Error(`no process has locked ${upper}`);
+  }
+  return Number(line.trim().split(/\s+/)[4]);
+}
+
+/** Private memory of a process in kB, and how many descriptors it holds. */
+export function usageOf(pid: number): { privateKb: number; descriptors: number } {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
+  const kb = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(rollup)?.[1] ?? Number.NaN);
+  return {
+    privateKb: kb("Private_Dirty") + kb("Private_Clean"),
+    descriptors: readdirSync(`/proc/${pid}/fd`).length,
+  };
+}
+
+/** Whether the process ends within `limitMs`; one that only waits to be reaped has ended. */
+export async function endsWithin(pid: number, limitMs: number): Promise<boolean> {
+  const deadline = Date.now() + limitMs;
+  while (Date.now() < deadline) {
+    if (!existsSync(`/proc/${pid}/stat`) || / Z /.test(readFileSync(`/proc/${pid}/stat`, "latin1"))) {
+      return true;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}
