@@ -48,5 +48,6 @@ export async function makeFileSystem(kind: FileSystemKind, mountpoint: string): 
   writeFileSync(image, "");
   await runOk(["truncate", "-s", "400M", image]);
   await runOk([...makers[kind], image], "/", 60_000);
-  await runOk(["mount", "-t", kind, "-o", "loop", image, mountpoint]);
+  // -n: umount would take the loop device from utab and fail to free what the kernel has freed already.
+  await runOk(["mount", "-n", "-t", kind, "-o", "loop", image, mountpoint]);
 }
