@@ -30,7 +30,7 @@ import type { MountOptions } from "./mount/options.ts";
 import type { MountPlan } from "./mount/plan.ts";
 import { daemonName } from "./mount/unmount.ts";
 import type { LayerDescriptor, ServeRequest } from "./serve-messages.ts";
-import { type ServingEnd, ServingThread } from "./serving-thread.ts";
+import type { ServingEnd, ServingThread } from "./serving-thread.ts";
 import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./sys/open.ts";
 import { changeDirectory, raiseDescriptorLimit, setThreadName, setUmask } from "./sys/process.ts";
 
@@ -57,11 +57,11 @@ interface Prepared {
 /**
  * Mounts, and serves until the mount is gone. The process is the mount's afterwards: its umask, working directory and
  * name are changed, and it is expected to exit when this returns.
+ * @param thread fresh: it serves this mount alone
  * @returns when nothing is mounted any more. The serving thread may be stuck nevertheless: leave by `exitNow`
  * @throws MountError with the sentence for the user; nothing is mounted then
  */
-export async function runMount(plan: MountPlan, host: MountHost): Promise<void> {
-  const thread = new ServingThread(host.log);
+export async function runMount(plan: MountPlan, thread: ServingThread, host: MountHost): Promise<void> {
   let prepared: Prepared;
   let live: LiveMount;
   try {
@@ -76,7 +76,7 @@ export async function runMount(plan: MountPlan, host: MountHost): Promise<void> 
     setUmask(0);
     changeDirectory("/");
     setThreadName(daemonName(live.connection));
-    thread.serve(serveRequest(prepared, plan.options, host.log.debugEnabled));
+    thread.serve(serveRequest(prepared, plan.options, host.log.debugEnabled), host.log);
     await becomeReady(thread, plan, host);
     host.onReady();
     host.log.info({ mountpoint: live.path, lowers: prepared.lowers.length, readOnly }, "mounted");
@@ -146,7 +146,7 @@ function openLayer<T>(directory: FoundDirectory, open: () => T): T {
   }
 }
 
-function serveRequest(prepared: Prepared, options: MountOptions, debug: boolean): ServeRequest {
+function serveRequest(prepared: Prepared, options: MountOptions, debug: boolean): Omit<ServeRequest, "logBacklog"> {
   return {
     device: prepared.device,
     lowers: prepared.lowers.map(descriptorOf),

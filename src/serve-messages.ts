@@ -13,6 +13,8 @@ export interface ServeRequest {
   readonly userXattr: boolean;
   readonly settings: FuseSettings;
   readonly debug: boolean;
+  /** One Int32: lines for the log that are under way to the main thread. */
+  readonly logBacklog: SharedArrayBuffer;
 }
 
 export interface LayerDescriptor {

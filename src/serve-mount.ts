@@ -19,12 +19,25 @@ function tell(message: ServeMessage): void {
   port?.postMessage(message);
 }
 
+/** Debug lines beyond so many that the log has not taken yet are dropped, and counted. */
+const backlogLimit = 10_000;
+
 /** Messages to another thread never block: a slow or stuck log does not hold up the mount. */
-function remoteLogger(debugEnabled: boolean): Logger {
+function remoteLogger(debugEnabled: boolean, logBacklog: SharedArrayBuffer): Logger {
+  const backlog = new Int32Array(logBacklog);
+  let dropped = 0;
   const at =
     (level: LogLevelName) =>
-    (fields: object, message: string): void =>
-      tell({ kind: "log", level, fields: plainFields(fields), message });
+    (fields: object, message: string): void => {
+      if (level === "debug" && Atomics.load(backlog, 0) >= backlogLimit) {
+        dropped += 1;
+        return;
+      }
+      Atomics.add(backlog, 0, 1);
+      const counted = dropped === 0 ? fields : { ...fields, droppedBefore: dropped };
+      dropped = 0;
+      tell({ kind: "log", level, fields: plainFields(counted), message });
+    };
   return {
     debugEnabled,
     debug: debugEnabled ? at("debug") : () => undefined,
@@ -51,12 +64,12 @@ function layerOf({ fd, traits }: LayerDescriptor): DirectoryLayer {
 }
 
 function run(request: ServeRequest): void {
-  const log = remoteLogger(request.debug);
+  const log = remoteLogger(request.debug, request.logBacklog);
   const upper = request.upper && layerOf(request.upper);
   const work = request.work && layerOf(request.work);
   serve({
     device: request.device,
-    makeFilesystem: (jobs) =>
+    makeFilesystem: (jobs, notifier) =>
       new OverlayFilesystem({
         ...(upper && { upper }),
         ...(work && { work }),
@@ -65,6 +78,7 @@ function run(request: ServeRequest): void {
         userXattr: request.userXattr,
         log,
         jobs,
+        notifier,
       }),
     settings: request.settings,
     log,

@@ -8,16 +8,16 @@ export type ServingEnd = { readonly failure: { readonly code: number | undefined
 
 export class ServingThread {
   readonly #worker: Worker;
-  readonly #log: Logger;
+  readonly #logBacklog = new SharedArrayBuffer(4);
+  #log: Logger | undefined;
   #failure: ServingEnd["failure"];
   /** Resolves when the kernel's INIT has been answered. */
   readonly ready: Promise<void>;
   /** Resolves when the thread is gone, all its log lines being written. */
   readonly ended: Promise<ServingEnd>;
 
-  /** Starts the thread at once, so that it loads while the main thread prepares its request. */
-  constructor(log: Logger) {
-    this.#log = log;
+  /** Starts the thread at once: it loads its code while the main thread loads its own and prepares the request. */
+  constructor() {
     const worker = new Worker(new URL("./serve-mount.js", import.meta.url));
     this.#worker = worker;
     this.ready = new Promise((resolve) => {
@@ -31,8 +31,10 @@ export class ServingThread {
     });
   }
 
-  serve(request: ServeRequest): void {
-    this.#worker.postMessage(request);
+  /** @param log where the thread's lines go */
+  serve(request: Omit<ServeRequest, "logBacklog">, log: Logger): void {
+    this.#log = log;
+    this.#worker.postMessage({ ...request, logBacklog: this.#logBacklog } satisfies ServeRequest);
   }
 
   /** Ends a thread that has nothing to serve yet. (One that serves ends with its mount, and no sooner.) */
@@ -46,7 +48,8 @@ export class ServingThread {
         ready();
         break;
       case "log":
-        this.#log[message.level](message.fields, message.message);
+        this.#log?.[message.level](message.fields, message.message);
+        Atomics.sub(new Int32Array(this.#logBacklog), 0, 1);
         break;
       case "failed":
         this.#failure = { code: message.code, what: message.what };

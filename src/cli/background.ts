@@ -1,52 +1,71 @@
 /** Starting a daemon and waiting until its mount is usable. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { MountCommand } from "./command-line.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { Outcome } from "./outcome.ts";
 
 /**
- * Node can't fork, so the daemon is a process of its own from the start: its own session, 0, 1 and 2 on /dev/null,
- * and nothing of ours but the socket over which it gets its orders and tells of its start.
+ * A daemon process that waits for its order. Node can't fork, so the daemon is a process of its own from the start:
+ * its own session, 0, 1 and 2 on /dev/null, and nothing of ours but the socket over which it gets its order and tells
+ * of its start.
  */
-export function startDaemon(command: MountCommand): Promise<Outcome> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL("./daemon-process.js", import.meta.url))], {
-    argv0: "veneer",
-    detached: true,
-    stdio: ["ignore", "ignore", "ignore", "pipe"],
-  });
-  const socket = child.stdio[3] as import("node:net").Socket;
-  return new Promise((resolve) => {
-    const parts: Buffer[] = [];
-    let end = "";
-    const settle = (): void => {
-      const text = Buffer.concat(parts).toString("utf8");
-      resolve(
-        text === ""
-          ? {
-              exitCode: exitCodes.internal,
-              sentence: `the daemon ended before the mount was ready (${end}): try again with -f to see why`,
-            }
-          : (JSON.parse(text) as Outcome),
-      );
-    };
-    child.on("error", (error) => {
-      end = error.message;
-      settle();
+export class WaitingDaemon {
+  readonly #child: ChildProcess;
+  readonly #socket: Socket;
+
+  constructor() {
+    const program = fileURLToPath(new URL("./daemon-process.js", import.meta.url));
+    this.#child = spawn(process.execPath, [program], {
+      argv0: "veneer",
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", "pipe"],
     });
-    child.on("exit", (code, signal) => {
-      end = signal ?? `exit code ${code}`;
-    });
-    socket.on("data", (part: Buffer) => parts.push(part));
+    this.#socket = this.#child.stdio[3] as Socket;
     // A daemon that dies while it is told what to do says so by its end.
-    socket.on("error", () => undefined);
-    socket.on("close", () => {
-      if (parts.length > 0) {
-        settle();
-      } else {
-        child.on("close", settle);
-      }
+    this.#socket.on("error", () => undefined);
+  }
+
+  /** Has the mount made. Resolves when it is usable, or when it is clear that it won't be. */
+  serve(command: MountCommand): Promise<Outcome> {
+    const child = this.#child;
+    const socket = this.#socket;
+    return new Promise((resolve) => {
+      let text = "";
+      let end = "";
+      child.on("error", (error) => resolve(diedEarly(error.message)));
+      child.on("exit", (code, signal) => {
+        end = signal ?? `exit code ${code}`;
+      });
+      socket.setEncoding("utf8");
+      socket.on("data", (part: string) => {
+        text += part;
+      });
+      socket.on("close", () => {
+        if (text !== "") {
+          resolve(JSON.parse(text) as Outcome);
+        } else if (end !== "") {
+          resolve(diedEarly(end));
+        } else {
+          child.on("exit", () => resolve(diedEarly(end)));
+        }
+      });
+      socket.end(JSON.stringify(command));
     });
-    socket.end(JSON.stringify(command));
-  });
+  }
+
+  /** There is no mount to make: the process ends, having done nothing. */
+  dismiss(): void {
+    this.#child.kill("SIGKILL");
+    this.#child.unref();
+    this.#socket.destroy();
+  }
+}
+
+function diedEarly(how: string): Outcome {
+  return {
+    exitCode: exitCodes.internal,
+    sentence: `the daemon ended before the mount was ready (${how}): try again with -f to see why`,
+  };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MountFlag } from "../mount/kernel-flags.ts";
 import { OptionError } from "../mount/options.ts";
-import { type MountCommand, parseCommandLine, UsageError } from "./command-line.ts";
+import { type MountCommand, parseCommandLine } from "./command-line.ts";
 
 function mount(...args: string[]): MountCommand {
   const command = parseCommandLine(args, "0");
@@ -90,7 +90,7 @@ describe("what is refused", () => {
     [["umount"], /missing required argument 'mountpoint'/],
     [["umount", "a", "b"], /too many arguments/],
   ])("%j: not a command line", (args, sentence) => {
-    expect(() => parseCommandLine(args, "0")).toThrow(UsageError);
+    expect(() => parseCommandLine(args, "0")).toThrow(OptionError);
     expect(() => parseCommandLine(args, "0")).toThrow(sentence);
   });
 });

@@ -29,9 +29,6 @@ export interface PrintCommand {
 
 export type CliCommand = MountCommand | UmountCommand | PrintCommand;
 
-/** The arguments are not of the form that any command takes; the message is for the user. */
-export class UsageError extends Error {}
-
 /** First arguments that are not the beginning of a bare mount. */
 const ownWords: ReadonlySet<string> = new Set(["mount", "umount", "help", "-h", "--help", "-V", "--version"]);
 
@@ -59,7 +56,7 @@ Unknown options are named on stderr and ignored.
 
 /**
  * @param args what follows the program's name, as latin1 bytes
- * @throws UsageError or OptionError
+ * @throws OptionError with the sentence for the user
  */
 export function parseCommandLine(args: readonly string[], version: string): CliCommand {
   const first = args[0];
@@ -118,7 +115,7 @@ export function parseCommandLine(args: readonly string[], version: string): CliC
       throw error;
     }
     if (error.exitCode !== 0) {
-      throw new UsageError(`${error.message.replace(/^error: /, "").replace(/\n/g, " ")}; see veneer --help`);
+      throw new OptionError(`${error.message.replace(/^error: /, "").replace(/\n/g, " ")}; see veneer --help`);
     }
   }
   return command ?? { kind: "print", text: printed };

@@ -1,13 +1,14 @@
 /** The program: parse, check, run, exit. Loads what a command needs and no more, as start-up is waited for. */
 import { readFileSync } from "node:fs";
-import { type CliCommand, type MountCommand, parseCommandLine } from "./command-line.ts";
+import { WaitingDaemon } from "./background.ts";
+import type { CliCommand, MountCommand } from "./command-line.ts";
 import { done, type Outcome, outcomeOf } from "./outcome.ts";
 import { argumentBytes, printSentence, printText } from "./terminal.ts";
 
 /** Milliseconds for which `umount` waits for the daemon to end. */
 const umountPatience = 30_000;
 
-async function run(command: CliCommand): Promise<Outcome> {
+async function run(command: CliCommand, daemon: WaitingDaemon | undefined): Promise<Outcome> {
   switch (command.kind) {
     case "print":
       printText(command.text);
@@ -18,21 +19,32 @@ async function run(command: CliCommand): Promise<Outcome> {
       return done;
     }
     case "mount":
-      return runMountCommand(command);
+      return runMountCommand(command, daemon);
   }
 }
 
-async function runMountCommand(command: MountCommand): Promise<Outcome> {
+async function runMountCommand(command: MountCommand, daemon: WaitingDaemon | undefined): Promise<Outcome> {
   const { unknown } = command.plan.options;
   if (unknown.length > 0) {
     printSentence(`ignoring unknown ${unknown.length === 1 ? "option" : "options"} ${unknown.join(", ")}`);
   }
   if (!command.foreground) {
-    const { startDaemon } = await import("./background.ts");
-    return startDaemon(command);
+    return (daemon ?? new WaitingDaemon()).serve(command);
   }
+  daemon?.dismiss();
+  const { ServingThread } = await import("../serving-thread.ts");
+  const thread = new ServingThread();
   const { serveMount } = await import("./serve.ts");
-  return serveMount(command, () => undefined);
+  return serveMount(command, thread, () => undefined);
+}
+
+/** A guess, before the command line is parsed: a wrong one costs a process, or some time. */
+function looksLikeBackgroundMount(args: readonly string[]): boolean {
+  return args.some((arg) => arg.includes("lowerdir=") || arg.startsWith("--lower")) && !args.some(isForegroundFlag);
+}
+
+function isForegroundFlag(arg: string): boolean {
+  return /^-[fd]|^--(foreground|debug)$/.test(arg);
 }
 
 function packageVersion(): string {
@@ -41,12 +53,17 @@ function packageVersion(): string {
 }
 
 async function main(): Promise<void> {
+  const args = argumentBytes();
+  // Node takes its time to start: the daemon's does so while the command line is parsed.
+  const daemon = looksLikeBackgroundMount(args) ? new WaitingDaemon() : undefined;
   let outcome: Outcome;
   let command: CliCommand | undefined;
   try {
-    command = parseCommandLine(argumentBytes(), packageVersion());
-    outcome = await run(command);
+    const { parseCommandLine } = await import("./command-line.ts");
+    command = parseCommandLine(args, packageVersion());
+    outcome = await run(command, daemon);
   } catch (error) {
+    daemon?.dismiss();
     outcome = outcomeOf(error);
   }
   if (outcome.sentence !== undefined) {

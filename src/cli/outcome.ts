@@ -1,7 +1,6 @@
 /** What a command came to: an exit code, and the sentence for stderr where it is not 0. */
 import { MountError } from "../mount/mount-error.ts";
 import { OptionError } from "../mount/options.ts";
-import { UsageError } from "./command-line.ts";
 import { exitCodes } from "./exit-codes.ts";
 
 export interface Outcome {
@@ -16,7 +15,7 @@ export function outcomeOf(error: unknown): Outcome {
   if (error instanceof MountError) {
     return { exitCode: exitCodes[error.kind], sentence: error.message };
   }
-  if (error instanceof OptionError || error instanceof UsageError) {
+  if (error instanceof OptionError) {
     return { exitCode: exitCodes.usage, sentence: error.message };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

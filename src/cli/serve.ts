@@ -3,20 +3,22 @@ import { openSync } from "node:fs";
 import { runMount } from "../daemon.ts";
 import type { Logger } from "../log.ts";
 import { MountError } from "../mount/mount-error.ts";
+import type { ServingThread } from "../serving-thread.ts";
 import { SyslogPriority, writeSyslog } from "../sys/syslog.ts";
 import type { MountCommand } from "./command-line.ts";
 import { type LogSink, makeLogger } from "./logger.ts";
 import { done, type Outcome, outcomeOf } from "./outcome.ts";
 
 /**
+ * @param thread started by the caller before this file was loaded, as both take their time
  * @param onReady called when the mount is usable; what it throws takes the mount down again
  * @returns when the mount is gone
  */
-export async function serveMount(command: MountCommand, onReady: () => void): Promise<Outcome> {
+export async function serveMount(command: MountCommand, thread: ServingThread, onReady: () => void): Promise<Outcome> {
   let log: Logger | undefined;
   try {
     log = makeLogger(command.logLevel, openSink(command));
-    await runMount(command.plan, { log, stop: stopSignal(command.foreground, log), onReady });
+    await runMount(command.plan, thread, { log, stop: stopSignal(command.foreground, log), onReady });
     return done;
   } catch (error) {
     const outcome = outcomeOf(error);

@@ -11,6 +11,9 @@ import { statAt } from "../sys/stat.ts";
 import { MountError, type MountErrorKind } from "./mount-error.ts";
 import { type MountEntry, overlayDirectory } from "./mountinfo.ts";
 
+/** Milliseconds. */
+const lockPatience = 3_000;
+
 /** A directory as it was found. */
 export interface FoundDirectory {
   /** As the user gave it. */
@@ -178,6 +181,7 @@ function isAt(directory: FoundDirectory, path: string): boolean {
 
 /**
  * Takes the upper or work directory for this mount; the kernel lets it go when the process ends, however it ends.
+ * A daemon whose mount has just been taken away lets go a little later, so a taken directory is asked for again.
  * @param layer the directory as opened for good: a lock through it does not keep the mount beneath busy
  * @throws MountError where another mount has it
  */
@@ -193,9 +197,13 @@ export function lockDirectory(directory: FoundDirectory, layer: number): void {
     }
     throw error;
   }
-  if (!tryLock(fd)) {
-    closeDescriptor(fd);
-    throw inUse(directory, "another veneer mount");
+  const deadline = Date.now() + lockPatience;
+  while (!tryLock(fd)) {
+    if (Date.now() > deadline) {
+      closeDescriptor(fd);
+      throw inUse(directory, "another veneer mount");
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
   }
 }
 

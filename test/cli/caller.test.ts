@@ -66,6 +66,40 @@ describe("the command returns", () => {
   });
 });
 
+describe("a caller that does not wait", () => {
+  it("for the command, being killed: no mount comes of it", async () => {
+    const running = stand.veneer("mount", "-o", "lowerdir=lower", "mnt");
+    let daemon: number | undefined;
+    for (let tries = 0; daemon === undefined && tries < 2_000; tries++) {
+      await pause(2);
+      daemon = stand
+        .processes()
+        .find((pid) => readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("daemon-process"));
+    }
+    if (daemon === undefined) {
+      throw new Error("no daemon was started");
+    }
+    process.kill(daemon, "SIGSTOP");
+    expect(stand.mounts(), "stopped in time").toEqual([]);
+    for (const pid of stand.processes().filter((each) => each !== daemon)) {
+      process.kill(pid, "SIGKILL");
+    }
+    expect((await running).status).toBe(-1);
+    process.kill(daemon, "SIGCONT");
+    expect(await stand.processesAfter(10_000)).toEqual([]);
+    expect(stand.mounts()).toEqual([]);
+  });
+
+  it("between umount(8) and the next mount of the same layers", async () => {
+    const again = "umount mnt && $V -o lowerdir=lower,upperdir=upper,workdir=work mnt";
+    await stand.mount();
+    expect(await stand.shell(`${again} && ${again} && ${again} && cat mnt/file`)).toEqual({
+      ...success,
+      stdout: "from the lower\n",
+    });
+  });
+});
+
 describe("options", () => {
   it("that are unknown are named once on stderr and ignored; those for others are not named", async () => {
     const result = await stand.veneer(
