@@ -10,7 +10,7 @@ import { areas } from "./rules.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (file: string) => readFileSync(join(root, file), "utf8");
 
-const documents = ["docs", "docs/decisions", "."].flatMap((folder) =>
+const documents = ["docs", "docs/decisions", "man", "."].flatMap((folder) =>
   readdirSync(join(root, folder))
     .filter((name) => name.endsWith(".md"))
     .map((name) => join(folder, name)),
@@ -65,8 +65,11 @@ test("the import table of ARCHITECTURE.md is the one that is held", () => {
   expect(told).toEqual(held);
 });
 
-test("the exit codes of the README are those of the command", () => {
-  const told = table(read("README.md"), "## Exit codes").map(([code, meaning]) => [Number(code), meaning]);
+test.each([
+  ["README.md", "## Exit codes"],
+  ["man/veneer.1.md", "## EXIT STATUS"],
+])("the exit codes of %s are those of the command", (file, heading) => {
+  const told = table(read(file), heading).map(([code, meaning]) => [Number(code), meaning?.replaceAll("`", "")]);
   expect(told).toEqual(exitCodeHelp);
 });
 
