@@ -62,7 +62,11 @@ export class FsError extends Error {
   readonly code: number;
 
   constructor(code: number, what: string, options?: { cause?: unknown }) {
+    // Most are ordinary answers (ENOENT, ENODATA), made by the thousand: only what hints at a fault has a stack.
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = code === Errno.EIO ? limit : 0;
     super(`${what}: ${errnoName(code)}`, options);
+    Error.stackTraceLimit = limit;
     this.name = "FsError";
     this.code = code;
   }

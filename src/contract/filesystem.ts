@@ -88,6 +88,13 @@ export interface WriteRequest {
   readonly killSetIds: boolean;
 }
 
+/** As fallocate(2) has it; offset and length in bytes. */
+export interface AllocatedRange {
+  readonly mode: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** Rename flags of renameat2(2). */
 export const RenameFlag = { noReplace: 1, exchange: 2, whiteout: 4 } as const;
 
@@ -155,21 +162,14 @@ export interface Filesystem {
   write(node: NodeId, handle: HandleId, request: WriteRequest): number | Deferred<number>;
   release(node: NodeId, handle: HandleId): void;
   sync(node: NodeId, handle: HandleId, dataOnly: boolean): undefined | Deferred<undefined>;
-  /** @param mode as fallocate(2) has it */
-  allocate(
-    node: NodeId,
-    handle: HandleId,
-    mode: number,
-    offset: number,
-    length: number,
-  ): undefined | Deferred<undefined>;
+  allocate(node: NodeId, handle: HandleId, range: AllocatedRange, caller: Caller): undefined | Deferred<undefined>;
   /** @param whence SEEK_DATA (3) or SEEK_HOLE (4); the others never leave the kernel but are answered */
   seek(node: NodeId, handle: HandleId, offset: number, whence: number): number;
   copyRange(
     from: { readonly node: NodeId; readonly handle: HandleId; readonly offset: number },
     to: { readonly node: NodeId; readonly handle: HandleId; readonly offset: number },
     length: number,
-    flags: number,
+    caller: Caller,
   ): number | Deferred<number>;
 
   /**
@@ -188,8 +188,8 @@ export interface Filesystem {
   getXattr(node: NodeId, name: Name): Buffer;
   /** @param flags of setxattr(2): 1 to create only, 2 to replace only */
   setXattr(node: NodeId, name: Name, value: Buffer, flags: number, killSetGid: boolean): void;
-  /** The names, without those of the overlay itself. */
-  listXattrs(node: NodeId): readonly Name[];
+  /** The names that the caller may see, without those of the overlay itself. */
+  listXattrs(node: NodeId, caller: Caller): readonly Name[];
   removeXattr(node: NodeId, name: Name): void;
 
   /**

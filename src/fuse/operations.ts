@@ -104,7 +104,7 @@ const copyRange = (fs: Filesystem, r: data.CopyRangeRequest, { header }: Operati
     { node: header.node, handle: r.handleIn, offset: r.offsetIn },
     { node: r.nodeOut, handle: r.handleOut, offset: r.offsetOut },
     r.length,
-    r.flags,
+    header.caller,
   );
 
 const kernelLocks = "POSIX_LOCKS and FLOCK_LOCKS are not negotiated: locks are the kernel's own";
@@ -255,7 +255,8 @@ const rows: Record<OpcodeNumber, AnyOperation> = {
   [Opcode.Listxattr]: operation({
     name: "LISTXATTR",
     decode: metadata.decodeListxattr,
-    handle: (fs, size, { header }) => metadata.fitBytes(metadata.joinNames(fs.listXattrs(header.node)), size),
+    handle: (fs, size, { header }) =>
+      metadata.fitBytes(metadata.joinNames(fs.listXattrs(header.node, header.caller)), size),
     encode: metadata.encodeSizedBytes,
   }),
   [Opcode.Setxattr]: plain({
@@ -271,7 +272,8 @@ const rows: Record<OpcodeNumber, AnyOperation> = {
   [Opcode.Fallocate]: plain({
     name: "FALLOCATE",
     decode: data.decodeFallocate,
-    handle: (fs, r, { header }) => fs.allocate(header.node, r.handle, r.mode, r.offset, r.length),
+    handle: (fs, { handle, mode, offset, length }, { header }) =>
+      fs.allocate(header.node, handle, { mode, offset, length }, header.caller),
   }),
   [Opcode.Lseek]: operation({
     name: "LSEEK",

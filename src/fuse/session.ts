@@ -3,6 +3,7 @@
  * is gone. All of it on one thread, which blocks in read(2) when there is nothing to do.
  */
 import type { Filesystem } from "../contract/filesystem.ts";
+import type { Notifier } from "../contract/notifier.ts";
 import type { JobRunner } from "../contract/slow.ts";
 import { Errno, errnoName, FsError } from "../errno.ts";
 import type { Logger } from "../log.ts";
@@ -18,6 +19,7 @@ import {
   negotiate,
   protocolMajor,
 } from "./protocol/init.ts";
+import { encodeInvalidateAttributes, notifySize } from "./protocol/notify.ts";
 import { Opcode } from "./protocol/opcodes.ts";
 import { ReplyWriter } from "./protocol/reply-writer.ts";
 import type { FuseSettings } from "./settings.ts";
@@ -25,7 +27,7 @@ import type { FuseSettings } from "./settings.ts";
 export interface SessionOptions {
   /** Descriptor of /dev/fuse that the mount was made with; stays the caller's to close. */
   readonly device: number;
-  makeFilesystem(jobs: JobRunner): Filesystem;
+  makeFilesystem(jobs: JobRunner, notifier: Notifier): Filesystem;
   readonly settings: FuseSettings;
   readonly log: Logger;
   /** Module that an I/O thread begins with, if not the compiled one beside this. */
@@ -60,6 +62,15 @@ class Session {
   readonly #pool: BufferPool;
   readonly #threads: IoThreads;
   readonly #reply: ReplyWriter;
+  /** A writer of its own: the reply of the request being served may be half made. */
+  readonly #notification = new ReplyWriter(Buffer.alloc(notifySize));
+  readonly #notifier: Notifier = {
+    attributesChanged: (node) => {
+      encodeInvalidateAttributes(node, this.#notification);
+      // ENOENT: the kernel has forgotten the node, and what it knew of it.
+      this.#send(this.#notification, "NOTIFY_INVAL_INODE");
+    },
+  };
   #current: RequestBuffer;
   #nonBlocking = false;
 
@@ -76,7 +87,7 @@ class Session {
   }
 
   run(): void {
-    const filesystem = this.#options.makeFilesystem(this.#threads);
+    const filesystem = this.#options.makeFilesystem(this.#threads, this.#notifier);
     try {
       const connection = this.#handshake();
       if (connection !== undefined) {

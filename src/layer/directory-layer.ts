@@ -140,12 +140,7 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   openFile(path: LayerPath, writable: boolean): LayerFile {
-    return writable
-      ? this.#file(
-          walk(this.fd, path, (fd, rest) => openObject(fd, rest, OpenFlag.readWrite)),
-          true,
-        )
-      : this.#file(this.#openForReading(path, 0), false);
+    return writable ? this.#file(this.#openForWriting(path), true) : this.#file(this.#openForReading(path, 0), false);
   }
 
   openDirectory(path: LayerPath): LayerFile {
@@ -270,6 +265,19 @@ export class DirectoryLayer implements WritableLayer {
 
   #file(fd: number, writable: boolean): LayerFile {
     return new DiskFile(fd, writable, this.#makeAnchor);
+  }
+
+  #openForWriting(path: LayerPath): number {
+    const open = (flags: number) => walk(this.fd, path, (fd, rest) => openObject(fd, rest, OpenFlag.readWrite | flags));
+    try {
+      return open(0);
+    } catch (error) {
+      /* An append-only file (chattr +a) is refused but for appending. */
+      if (!isErrno(error, Errno.EPERM)) {
+        throw error;
+      }
+      return open(OpenFlag.append);
+    }
   }
 
   #openForReading(path: LayerPath, flags: number): number {

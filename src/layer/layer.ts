@@ -75,7 +75,7 @@ export interface Layer {
   /** All names but "." and "..", in the order of the file system (which is the same each time while nothing changes). */
   list(path: LayerPath): ListedName[];
   readLink(path: LayerPath): Buffer;
-  /** Undefined where there is no such xattr (ENODATA) or the file system has none of the kind (EOPNOTSUPP). */
+  /** Undefined where there is no such xattr (ENODATA). A file system without xattrs of the kind answers EOPNOTSUPP. */
   getXattr(path: LayerPath, name: Name): Buffer | undefined;
   /** Empty where the file system has no xattrs. */
   listXattrs(path: LayerPath): Name[];

@@ -3,6 +3,7 @@
  * (Documentation/filesystems/overlayfs.rst; xattr names in fs/overlayfs/overlayfs.h).
  */
 import { FileType, type Name } from "../contract/ids.ts";
+import { Errno, isErrno } from "../errno.ts";
 import type { Stat, WritableLayer } from "./layer.ts";
 
 /** The xattr names of one mount: trusted.overlay.*, or user.overlay.* with the option userxattr. */
@@ -29,9 +30,21 @@ export function isWhiteout(stat: Stat): boolean {
 
 export const yes: Buffer = Buffer.from("y");
 
+/** An xattr that says something to the overlay; undefined where there is none, or where there can't be one. */
+export function readMark(layer: Pick<WritableLayer, "getXattr">, path: string, name: Name): Buffer | undefined {
+  try {
+    return layer.getXattr(path, name);
+  } catch (error) {
+    if (!isErrno(error, Errno.EOPNOTSUPP)) {
+      throw error;
+    }
+    return undefined;
+  }
+}
+
 /** Whether a directory's xattr of that name says yes. */
 export function isMarked(layer: Pick<WritableLayer, "getXattr">, path: string, name: Name): boolean {
-  const value = layer.getXattr(path, name);
+  const value = readMark(layer, path, name);
   return value !== undefined && value.length === 1 && value[0] === yes[0];
 }
 

@@ -2,14 +2,12 @@
 import type { AttributeChanges, Attributes } from "../contract/filesystem.ts";
 import { FileType } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
-import type { LayerFile, Stat } from "../layer/layer.ts";
+import type { LayerFile } from "../layer/layer.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 
-const setUid = 0o4000;
-const setGid = 0o2000;
-const groupExecute = 0o010;
+const setIdBits = 0o6000;
 
 /** What stat(2) shows of a node. */
 export function getAttributes(overlay: Overlay, node: Node): Attributes {
@@ -67,19 +65,14 @@ export function truncateByOpen(overlay: Overlay, node: Node): void {
 }
 
 /**
- * Takes setuid, and setgid of a group-executable file, from an upper file: what a write by someone without CAP_FSETID
- * does. The daemon's own calls don't have that effect, as it has the capability.
+ * Takes setuid and setgid from an upper file: what a write by someone without CAP_FSETID does. The daemon's own calls
+ * don't have that effect, as it has the capability. (A file system that knows the caller's groups leaves setgid to
+ * a group that may not execute the file, where it means nothing, if the caller is in it.)
  */
 export function killSetIds(overlay: Overlay, node: Node): void {
   const { layer, path } = overlay.upperPlace(node);
   const { mode } = layer.stat(path);
-  const kept = withoutSetIds(mode);
-  if (kept !== mode) {
-    layer.chmod(path, kept & 0o7777);
+  if ((mode & setIdBits) !== 0) {
+    layer.chmod(path, mode & 0o7777 & ~setIdBits);
   }
-}
-
-function withoutSetIds(mode: Stat["mode"]): number {
-  const withoutUid = mode & ~setUid;
-  return (mode & groupExecute) !== 0 ? withoutUid & ~setGid : withoutUid;
 }

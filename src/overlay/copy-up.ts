@@ -181,6 +181,8 @@ function becomeUpper(overlay: Overlay, node: Node, stat: Stat, keepsInode: boole
     // A lower hard link is broken: the copy is a file of its own.
     node.ino = overlay.inodes.number(stat.dev, stat.ino);
   }
+  // Link count, ctime, blocks: none of them is what the kernel was told of the lower object.
+  overlay.notifier.attributesChanged(node.id);
 }
 
 /** Handles that are open see what is written from now on. */

@@ -1,13 +1,12 @@
 /** The data of open files: reading, writing, allocating, seeking, copying, syncing. */
 
-import type { WriteRequest } from "../contract/filesystem.ts";
-import type { HandleId } from "../contract/ids.ts";
+import type { AllocatedRange, WriteRequest } from "../contract/filesystem.ts";
+import type { Caller } from "../contract/ids.ts";
 import { Deferred, JobCall, type JobCallNumber } from "../contract/slow.ts";
 import { FsError } from "../errno.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import { killSetIds } from "./attributes.ts";
 import type { Node } from "./node.ts";
-import type { OpenFiles } from "./open-files.ts";
 import type { Overlay } from "./overlay.ts";
 
 /** A write this large may be made to wait for the disk: it leaves the core. */
@@ -47,20 +46,37 @@ export function sync(
 }
 
 /** fallocate(2). */
-export function allocate(file: LayerFile, mode: number, offset: number, length: number): Deferred<undefined> {
+export function allocate(
+  overlay: Overlay,
+  node: Node,
+  file: LayerFile,
+  { mode, offset, length }: AllocatedRange,
+  caller: Caller,
+): Deferred<undefined> {
+  killSetIdsFor(overlay, node, caller);
   return deferredVoid(JobCall.allocate, [file.fd, mode, offset, length]);
 }
 
 /** copy_file_range(2), which reflinks where the layers allow it. */
 export function copyRange(
-  files: OpenFiles,
-  from: { readonly handle: HandleId; readonly offset: number },
-  to: { readonly node: Node; readonly handle: HandleId; readonly offset: number },
+  overlay: Overlay,
+  from: { readonly file: LayerFile; readonly offset: number },
+  to: { readonly node: Node; readonly file: LayerFile; readonly offset: number },
   length: number,
+  caller: Caller,
 ): Deferred<number> {
-  const source = files.file(from.handle);
-  const target = files.writableFile(to.node, to.handle);
-  return deferred(JobCall.copyRange, [source.fd, from.offset, target.fd, to.offset, length]);
+  killSetIdsFor(overlay, to.node, caller);
+  return deferred(JobCall.copyRange, [from.file.fd, from.offset, to.file.fd, to.offset, length]);
+}
+
+/**
+ * The kernel does not say with these calls whether the caller has CAP_FSETID, as it does with WRITE: root is taken to
+ * have it, and nobody else.
+ */
+function killSetIdsFor(overlay: Overlay, node: Node, caller: Caller): void {
+  if (caller.uid !== 0) {
+    killSetIds(overlay, node);
+  }
 }
 
 function deferred(call: JobCallNumber, args: readonly number[]): Deferred<number> {

@@ -7,7 +7,7 @@ import { isWhiteout } from "../layer/marks.ts";
 import { type Listed, Listing } from "./listing.ts";
 import { isMerged, isRemoved, joinPath, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-import { findNode, isImpure, requireDirectory } from "./resolver.ts";
+import { findNode, findNodeAndStat, isImpure, requireDirectory } from "./resolver.ts";
 
 const dotOffset = 1;
 const dotDotOffset = 2;
@@ -81,10 +81,8 @@ function addDots(node: Node, offset: number, withEntries: boolean, sink: Directo
 function addWithEntry(overlay: Overlay, parent: Node, listed: Listed, sink: DirectorySink): void {
   let entry: Entry | undefined;
   try {
-    const node = findNode(overlay, parent, listed.name);
-    if (node !== undefined) {
-      entry = overlay.entry(node, overlay.stat(node));
-    }
+    const found = findNodeAndStat(overlay, parent, listed.name);
+    entry = found === undefined ? undefined : overlay.entry(found.node, found.stat);
   } catch (error) {
     if (!(error instanceof FsError)) {
       throw error;

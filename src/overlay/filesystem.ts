@@ -1,5 +1,6 @@
 /** The overlay as a transport sees it: each operation finds its nodes, calls the concern, and replies. */
 import type {
+  AllocatedRange,
   AttributeChanges,
   Attributes,
   Creation,
@@ -25,7 +26,7 @@ import { OpenFiles, OpenFlag, opensForChange } from "./open-files.ts";
 import { Overlay, type OverlayOptions } from "./overlay.ts";
 import { removeDirectory, removeFile } from "./remove.ts";
 import { rename } from "./rename.ts";
-import { findNode } from "./resolver.ts";
+import { findNodeAndStat } from "./resolver.ts";
 import { syncDirectory, syncUpper } from "./sync.ts";
 import { getXattr, listXattrs, removeXattr, setXattr } from "./xattrs.ts";
 
@@ -50,8 +51,8 @@ export class OverlayFilesystem implements Filesystem {
   }
 
   lookup(parent: NodeId, name: Name): Entry | undefined {
-    const node = findNode(this.#overlay, this.#node(parent), name);
-    return node === undefined ? undefined : this.#overlay.entry(node, this.#overlay.stat(node));
+    const found = findNodeAndStat(this.#overlay, this.#node(parent), name);
+    return found === undefined ? undefined : this.#overlay.entry(found.node, found.stat);
   }
 
   getAttributes(node: NodeId): Attributes {
@@ -143,8 +144,9 @@ export class OverlayFilesystem implements Filesystem {
     return sync(this.#overlay, this.#node(node), this.#files.file(handle), dataOnly);
   }
 
-  allocate(node: NodeId, handle: HandleId, mode: number, offset: number, length: number): Deferred<undefined> {
-    return allocate(this.#files.writableFile(this.#node(node), handle), mode, offset, length);
+  allocate(node: NodeId, handle: HandleId, range: AllocatedRange, caller: Caller): Deferred<undefined> {
+    const allocated = this.#node(node);
+    return allocate(this.#overlay, allocated, this.#files.writableFile(allocated, handle), range, caller);
   }
 
   seek(_node: NodeId, handle: HandleId, offset: number, whence: number): number {
@@ -155,9 +157,12 @@ export class OverlayFilesystem implements Filesystem {
     from: { readonly node: NodeId; readonly handle: HandleId; readonly offset: number },
     to: { readonly node: NodeId; readonly handle: HandleId; readonly offset: number },
     length: number,
-    _flags: number,
+    caller: Caller,
   ): Deferred<number> {
-    return copyRange(this.#files, from, { ...to, node: this.#node(to.node) }, length);
+    const source = { file: this.#files.file(from.handle), offset: from.offset };
+    const node = this.#node(to.node);
+    const target = { node, file: this.#files.writableFile(node, to.handle), offset: to.offset };
+    return copyRange(this.#overlay, source, target, length, caller);
   }
 
   readDirectory(node: NodeId, offset: number, withEntries: boolean, sink: DirectorySink): void {
@@ -185,8 +190,8 @@ export class OverlayFilesystem implements Filesystem {
     setXattr(this.#overlay, this.#node(node), name, value, flags, killSetGid);
   }
 
-  listXattrs(node: NodeId): readonly Name[] {
-    return listXattrs(this.#overlay, this.#node(node));
+  listXattrs(node: NodeId, caller: Caller): readonly Name[] {
+    return listXattrs(this.#overlay, this.#node(node), caller);
   }
 
   removeXattr(node: NodeId, name: Name): void {

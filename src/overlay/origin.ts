@@ -6,6 +6,7 @@
  */
 import { FileType } from "../contract/ids.ts";
 import type { LayerPath, Place, Stat } from "../layer/layer.ts";
+import { readMark } from "../layer/marks.ts";
 import type { Overlay } from "./overlay.ts";
 
 const version = 0;
@@ -28,7 +29,7 @@ export function encodeOrigin(lower: Place): Buffer {
 
 /** The lower object that an upper file was copied up from; undefined where that can't be told (any more). */
 export function originOf(overlay: Overlay, path: LayerPath, stat: Stat): Stat | undefined {
-  const value = overlay.upper?.getXattr(path, overlay.marks.origin);
+  const value = overlay.upper && readMark(overlay.upper, path, overlay.marks.origin);
   if (value === undefined || !isWellFormed(value)) {
     return undefined;
   }

@@ -3,6 +3,7 @@
  */
 import type { Attributes, Entry } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
+import type { Notifier } from "../contract/notifier.ts";
 import type { JobRunner } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { Layer, Place, Stat, WritableLayer } from "../layer/layer.ts";
@@ -27,6 +28,7 @@ export interface OverlayOptions {
   readonly userXattr: boolean;
   readonly log: Logger;
   readonly jobs: JobRunner;
+  readonly notifier: Notifier;
 }
 
 export class Overlay {
@@ -37,6 +39,7 @@ export class Overlay {
   readonly marks: MarkNames;
   readonly log: Logger;
   readonly jobs: JobRunner;
+  readonly notifier: Notifier;
   readonly nodes: NodeTable;
   readonly inodes: InodeNumbers;
   readonly listings: Listings = new Listings();
@@ -56,6 +59,7 @@ export class Overlay {
     this.marks = markNames(options.userXattr);
     this.log = options.log;
     this.jobs = options.jobs;
+    this.notifier = options.notifier;
     this.work = options.work === undefined ? undefined : WorkDir.open(options.work);
     this.#readOnly = this.upper === undefined;
     const stat = top.stat("");

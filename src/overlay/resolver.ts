@@ -62,12 +62,21 @@ export function nodeAt(overlay: Overlay, parent: Node, name: Name): Node {
 /** As `nodeAt`, but undefined when the name is absent. A new node is dropped with `dropIfUnused` if nobody takes it. */
 export function findNode(overlay: Overlay, parent: Node, name: Name): Node | undefined {
   requireDirectory(parent);
+  return parent.directory?.children.get(name) ?? discover(overlay, parent, name)?.node;
+}
+
+/** As `findNode`, with what stat(2) tells of the object now. */
+export function findNodeAndStat(overlay: Overlay, parent: Node, name: Name): { node: Node; stat: Stat } | undefined {
+  requireDirectory(parent);
   const known = parent.directory?.children.get(name);
-  if (known !== undefined) {
-    return known;
-  }
+  return known === undefined ? discover(overlay, parent, name) : { node: known, stat: overlay.stat(known) };
+}
+
+function discover(overlay: Overlay, parent: Node, name: Name): { node: Node; stat: Stat } | undefined {
   const resolution = resolve(overlay, parent, name);
-  return resolution.kind === "found" ? overlay.nodes.add(parent, name, resolution) : undefined;
+  return resolution.kind === "found"
+    ? { node: overlay.nodes.add(parent, name, resolution), stat: resolution.stat }
+    : undefined;
 }
 
 /** Whether a lower of `parent` shows something for the name, so that it needs a whiteout to be gone. */

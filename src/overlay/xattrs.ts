@@ -1,7 +1,7 @@
 /** Extended attributes: those of the object that is shown, without the overlay's own marks. */
-import { FileType, type Name } from "../contract/ids.ts";
+import { type Caller, FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
-import { escapedXattr, visibleXattr } from "../layer/marks.ts";
+import { escapedXattr, readMark, visibleXattr } from "../layer/marks.ts";
 import { accessAclName, defaultAclName } from "./acl.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Node } from "./node.ts";
@@ -20,12 +20,14 @@ export function getXattr(overlay: Overlay, node: Node, name: Name): Buffer {
 }
 
 /** The names as users see them. */
-export function listXattrs(overlay: Overlay, node: Node): Name[] {
+/** The names that there are for the caller: those of trusted attributes are for root alone, as xattr(7) says. */
+export function listXattrs(overlay: Overlay, node: Node, caller: Caller): Name[] {
   const { layer, path } = overlay.place(node);
   return layer
     .listXattrs(path)
     .map((name) => visibleXattr(overlay.marks, name))
-    .filter((name) => name !== undefined);
+    .filter((name) => name !== undefined)
+    .filter((name) => caller.uid === 0 || !name.startsWith("trusted."));
 }
 
 /** @param killSetGid setting an access ACL is to take setgid away, as the caller is not of the file's group */
@@ -71,7 +73,7 @@ export function defaultAcl(overlay: Overlay, directory: Node): Buffer | undefine
   }
   if (state.defaultAcl === undefined) {
     const { layer, path } = overlay.place(directory);
-    state.defaultAcl = layer.getXattr(path, defaultAclName) ?? null;
+    state.defaultAcl = readMark(layer, path, defaultAclName) ?? null;
   }
   return state.defaultAcl ?? undefined;
 }

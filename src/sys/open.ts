@@ -11,6 +11,7 @@ export const OpenFlag = {
   exclusive: constants.O_EXCL,
   noFollow: constants.O_NOFOLLOW,
   nonBlock: constants.O_NONBLOCK,
+  append: constants.O_APPEND,
   directory: constants.O_DIRECTORY,
   noAtime: constants.O_NOATIME,
   path: 0o10000000,

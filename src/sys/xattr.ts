@@ -99,8 +99,17 @@ function listOnce(fd: number, path: string): number {
   return call(procPath(fd, path), address, buffer.length);
 }
 
-/** Calls `read`, again with more room where it says ERANGE, and hands its bytes to `take`. */
-function readGrowing<T>(read: () => number, what: string, take: (bytes: Buffer) => T, absent: T): T {
+interface Reading<T> {
+  /** The call; made again with more room where it says ERANGE. */
+  readonly read: () => number;
+  readonly what: string;
+  readonly take: (bytes: Buffer) => T;
+  /** The errno that means: there is nothing, and what is returned then. */
+  readonly absentCode: number;
+  readonly absent: T;
+}
+
+function readGrowing<T>({ read, what, take, absentCode, absent }: Reading<T>): T {
   try {
     let length = read();
     if (length < 0 && lastErrno() === Errno.ERANGE) {
@@ -111,7 +120,7 @@ function readGrowing<T>(read: () => number, what: string, take: (bytes: Buffer) 
       return take(buffer.subarray(0, length));
     }
     const code = lastErrno();
-    if (code === Errno.ENODATA || code === Errno.EOPNOTSUPP) {
+    if (code === absentCode) {
       return absent;
     }
     throw new FsError(code, what);
@@ -120,24 +129,26 @@ function readGrowing<T>(read: () => number, what: string, take: (bytes: Buffer) 
   }
 }
 
-/** The value; undefined where there is none of that name (ENODATA) or the file system has none of the kind (EOPNOTSUPP). */
+/** The value; undefined where there is none of that name. @throws FsError EOPNOTSUPP where there can't be one */
 export function getXattr(fd: number, path: string, name: string): Buffer | undefined {
-  return readGrowing(
-    () => getOnce(fd, path, name),
-    "getxattr",
-    (bytes): Buffer | undefined => Buffer.from(bytes),
-    undefined,
-  );
+  return readGrowing({
+    read: () => getOnce(fd, path, name),
+    what: "getxattr",
+    take: (bytes): Buffer | undefined => Buffer.from(bytes),
+    absentCode: Errno.ENODATA,
+    absent: undefined,
+  });
 }
 
 /** All names (latin1); none where the file system has no xattrs. */
 export function listXattrs(fd: number, path: string): string[] {
-  return readGrowing(
-    () => listOnce(fd, path),
-    "listxattr",
-    (bytes) => bytes.toString("latin1").split("\0").slice(0, -1),
-    [],
-  );
+  return readGrowing({
+    read: () => listOnce(fd, path),
+    what: "listxattr",
+    take: (bytes) => bytes.toString("latin1").split("\0").slice(0, -1),
+    absentCode: Errno.EOPNOTSUPP,
+    absent: [],
+  });
 }
 
 /** @param flags XATTR_CREATE 1, XATTR_REPLACE 2 */

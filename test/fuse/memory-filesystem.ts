@@ -1,5 +1,6 @@
 /** A small file system in memory, to try the transport without an overlay. It keeps no permissions: the kernel does. */
 import type {
+  AllocatedRange,
   AttributeChanges,
   Attributes,
   Creation,
@@ -255,7 +256,7 @@ export class MemoryFilesystem implements Filesystem {
     return undefined;
   }
 
-  allocate(id: number, _handle: number, mode: number, offset: number, length: number): undefined {
+  allocate(id: number, _handle: number, { mode, offset, length }: AllocatedRange): undefined {
     const node = this.node(id);
     if (mode !== 0) {
       throw new FsError(Errno.EOPNOTSUPP, `fallocate mode ${mode}`);

@@ -84,6 +84,12 @@ export class ReplyWriter {
     view.setUint32(12, uniqueHigh, true);
   }
 
+  /** Fills in the header of a message that answers nothing. @param code of enum fuse_notify_code */
+  finishNotification(code: number): void {
+    this.finish(0, 0, 0);
+    this.#view.setInt32(4, code, true);
+  }
+
   /** Makes a finished reply one that says `errno` to the same request. */
   turnToError(errno: number): void {
     this.length = outHeaderSize;

@@ -1,0 +1,20 @@
+/** Messages to the kernel that answer no request: their unique is 0, and the error field says what they are. */
+import type { NodeId } from "../../contract/ids.ts";
+import { outHeaderSize, type ReplyWriter } from "./reply-writer.ts";
+
+/** FUSE_NOTIFY_INVAL_INODE of enum fuse_notify_code, linux/fuse.h. */
+const invalidateInode = 2;
+/** struct fuse_notify_inval_inode_out: ino, off, len. */
+const invalidateInodeSize = 24;
+
+export const notifySize = outHeaderSize + invalidateInodeSize;
+
+/** Has the kernel drop the attributes of a node, but none of its pages: the offset is negative. */
+export function encodeInvalidateAttributes(node: NodeId, writer: ReplyWriter): void {
+  writer.begin();
+  writer.setBodyLength(invalidateInodeSize);
+  writer.u64(0, node);
+  writer.u64(8, -1);
+  writer.u64(16, 0);
+  writer.finishNotification(invalidateInode);
+}
