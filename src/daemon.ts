@@ -43,7 +43,7 @@ export interface MountHost {
 }
 
 /** Milliseconds within which each thing that depends on others must have happened. */
-const patience = { ready: 20_000, sync: 20_000, end: 20_000, cutEnd: 3_000 } as const;
+const patience = { ready: 20_000, sync: 20_000, copies: 1_000, end: 20_000, cutEnd: 3_000 } as const;
 
 /** All that has to be there before the mount, and that goes when the process does. */
 interface Prepared {
@@ -216,21 +216,23 @@ function startFailure({ upper, work }: MountOptions, failure: ServingEnd["failur
 /** Unmounts by order: gently if no one uses the mount, else with its data synced and its users cut off. */
 async function takeDown(live: LiveMount, thread: ServingThread, log: Logger, reason: string): Promise<void> {
   log.info({ reason }, "unmounting");
-  let time: number = patience.end;
   if (unmountLive(live, false) === "busy") {
     log.warn({ mountpoint: live.path }, "the mount is busy: it is synced, detached, and its users are cut off");
     await syncMount(live, log);
     unmountLive(live, true);
-    if (!cutConnection(live)) {
-      time = patience.cutEnd;
-    }
+  } else if ((await endWithin(thread, patience.copies)) === undefined) {
+    log.warn({}, "the mount lives on elsewhere, bound or in another namespace: its users are cut off");
   }
-  const end = await Promise.race([thread.ended, after(time)]);
-  if (end === undefined) {
-    log.warn({}, "the mount has users left, who are cut off now");
-  } else if (end.failure !== undefined) {
+  const time = cutConnection(live) ? patience.end : patience.cutEnd;
+  const end = await endWithin(thread, time);
+  if (end?.failure !== undefined) {
     log.error({ reason: end.failure.what }, "serving ended by a failure");
   }
+}
+
+/** How serving ended; undefined if it goes on after so many milliseconds. */
+function endWithin(thread: ServingThread, milliseconds: number): Promise<ServingEnd | undefined> {
+  return Promise.race([thread.ended, after(milliseconds)]);
 }
 
 /**

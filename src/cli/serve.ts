@@ -16,13 +16,24 @@ import { done, type Outcome, outcomeOf } from "./outcome.ts";
  */
 export async function serveMount(command: MountCommand, thread: ServingThread, onReady: () => void): Promise<Outcome> {
   let log: Logger | undefined;
+  let isReady = false;
   try {
     log = makeLogger(command.logLevel, openSink(command));
-    await runMount(command.plan, thread, { log, stop: stopSignal(command.foreground, log), onReady });
+    await runMount(command.plan, thread, {
+      log,
+      stop: stopSignal(command.foreground, log),
+      onReady: () => {
+        onReady();
+        isReady = true;
+      },
+    });
     return done;
   } catch (error) {
     const outcome = outcomeOf(error);
-    log?.error({ error }, outcome.sentence ?? "");
+    // Else the caller gets the sentence, and that is enough.
+    if (command.logFile !== undefined || (isReady && !command.foreground)) {
+      log?.error({ error }, outcome.sentence ?? "");
+    }
     return outcome;
   }
 }

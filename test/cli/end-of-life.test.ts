@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { pause, Stand } from "./stand.ts";
+import { pause, Stand, veneerProgram } from "./stand.ts";
 
 const success = { status: 0, stdout: "", stderr: "" };
 let stand: Stand;
@@ -175,6 +175,55 @@ for _ in range(1000):
     expect([mapped.length, mapped.slice(0, 5), mapped.slice(-3)]).toEqual([8192, "begin", "end"]);
     expect(readFileSync(join(stand.path, "log"), "utf8")).toContain("the mount is busy");
     await expectCleanEnd();
+  });
+});
+
+describe("a mount that is bound elsewhere too", () => {
+  it("keeps its daemon until the last one is gone", async () => {
+    const pid = await stand.mount();
+    await use();
+    const line = `mkdir copy && mount --bind mnt copy && umount mnt && sleep 0.5 && kill -0 ${pid} && cat copy/file && umount copy && rmdir copy`;
+    expect(await stand.shell(line)).toEqual({ ...success, stdout: "from the lower\n" });
+    await expectCleanEnd();
+  });
+
+  it("is cut off by a signal", async () => {
+    const pid = await stand.mount();
+    await use();
+    expect(await stand.shell("mkdir copy && mount --bind mnt copy")).toEqual(success);
+    process.kill(pid, "SIGTERM");
+    expect(await stand.processesAfter(10_000)).toEqual([]);
+    expect(await stand.shell("cat copy/file || umount copy && rmdir copy")).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining("not connected"),
+    });
+    await expectCleanEnd();
+  });
+});
+
+describe("what goes wrong in a daemon without a log file", () => {
+  it("is told to syslog", async () => {
+    const script = `import os, signal, socket, subprocess, sys, time
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind("/dev/log")
+log.settimeout(20)
+subprocess.check_call([sys.argv[1], "-o", "lowerdir=lower,upperdir=upper,workdir=work", "mnt"])
+held = open("mnt/file")
+lines = [line.split() for line in open("/proc/self/mountinfo")]
+minor = next(line[2].split(":")[1] for line in lines if line[4] == os.getcwd() + "/mnt")
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        name = open("/proc/" + pid + "/comm").read()
+    except OSError:
+        continue
+    if name == "veneer-" + minor + "\\n":
+        os.kill(int(pid), signal.SIGTERM)
+print(log.recv(4096).decode())`;
+    const line = `unshare -m --propagation private sh -c 'mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && mknod /dev/fuse c 10 229 && mknod /dev/urandom c 1 9 && exec python3 -c "$SCRIPT" "$V"'`;
+    const result = await stand.run("env", `SCRIPT=${script}`, `V=${veneerProgram}`, "sh", "-c", line);
+    expect(result).toMatchObject({ status: 0, stderr: "" });
+    expect(result.stdout).toMatch(/^<28>.* veneer\[\d+\]: \{"level":"warn",.*"msg":"the mount is busy: .*"\}$/m);
+    expect(await stand.processesAfter(10_000)).toEqual([]);
   });
 });
 
