@@ -1,0 +1,230 @@
+/**
+ * Random work on equal layers by both overlays at once: every call must end alike, and so must the trees. A failure
+ * names its seed; VENEER_TEST_SEEDS=FROM-TO runs others than the usual ones.
+ */
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Agent } from "../support/agent.ts";
+import { type Mounted, mountOverlay, Overlay, unmountOverlay } from "../support/overlay.ts";
+import { Described, file, type Snapshot, symlink, type Tree, whiteout } from "../support/tree.ts";
+
+type Random = (below: number) => number;
+
+/** Numbers that a seed determines (mulberry32). */
+function randomFrom(seed: number): Random {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+const pick = <T>(random: Random, from: readonly T[]): T => from[random(from.length)] as T;
+const names = ["a", "b", "c", "d", "e"];
+const modes = [0o755, 0o644, 0o600, 0o4755, 0o2775, 0o1777, 0o700];
+
+/** @param below what lies below: whiteouts are put only over it, as the kernel lists those that hide nothing */
+function randomTree(random: Random, depth: number, below: Tree | undefined): Tree {
+  const tree: Record<string, Tree[string]> = {};
+  for (const name of names) {
+    const kind = random(8);
+    const hidden = below?.[name];
+    if (kind < 3 && depth < 3) {
+      tree[name] = randomTree(random, depth + 1, isDirectory(hidden) ? hidden : undefined);
+    } else if (kind < 5) {
+      tree[name] = file(`${random(1000)} `.repeat(random(40)), { mode: pick(random, modes), uid: random(3) });
+    } else if (kind === 5) {
+      tree[name] = symlink(pick(random, names));
+    } else if (kind === 7 && hidden !== undefined) {
+      tree[name] = whiteout();
+    }
+  }
+  return tree;
+}
+
+function isDirectory(node: Tree[string] | undefined): node is Tree {
+  return typeof node === "object" && !(node instanceof Described);
+}
+
+interface Step {
+  readonly title: string;
+  /** The outcome, as text that is the same wherever the overlay is right. */
+  readonly run: (side: Side) => Promise<unknown>;
+}
+
+interface Side {
+  readonly sys: Agent;
+  readonly mnt: string;
+  /** Open files, by slot. */
+  readonly handles: Map<number, number>;
+}
+
+async function told(sys: Agent, where: string | number): Promise<unknown> {
+  const stat = typeof where === "number" ? await sys.stat(where) : await sys.lstat(where);
+  const { type, mode, uid, gid, size, nlink } = stat;
+  return type === "dir" ? { type, mode, uid, gid } : { type, mode, uid, gid, size, nlink };
+}
+
+/** Opens so that a FIFO does not wait for its other end. */
+async function withFile(
+  { sys, mnt }: Side,
+  path: string,
+  flags: string,
+  use: (sys: Agent, fd: number) => Promise<unknown>,
+  mode?: number,
+): Promise<unknown> {
+  const fd = await sys.open(`${mnt}/${path}`, `${flags}|O_NONBLOCK`, mode);
+  return use(sys, fd).finally(() => sys.close(fd));
+}
+
+function pathStep(random: Random): Step {
+  const path = Array.from({ length: 1 + random(3) }, () => pick(random, names)).join("/");
+  const other = Array.from({ length: 1 + random(3) }, () => pick(random, names)).join("/");
+  const text = `<${random(10_000)}>`.repeat(1 + random(30));
+  const mode = pick(random, modes);
+  const number = random(3000);
+  const flags = pick(random, ["NOREPLACE", "EXCHANGE"]);
+  const steps: [string, Step["run"]][] = [
+    ["write", (side) => withFile(side, path, "O_WRONLY|O_CREAT|O_TRUNC", (sys, fd) => sys.write(fd, text), mode)],
+    ["write", (side) => withFile(side, path, "O_WRONLY|O_CREAT", (sys, fd) => sys.write(fd, text), mode)],
+    ["append", (side) => withFile(side, path, "O_WRONLY|O_APPEND", (sys, fd) => sys.write(fd, text))],
+    ["read", (side) => withFile(side, path, "O_RDONLY", (sys, fd) => sys.read(fd, 10_000))],
+    ["truncate", ({ sys, mnt }) => sys.truncate(`${mnt}/${path}`, number)],
+    ["mkdir", ({ sys, mnt }) => sys.mkdir(`${mnt}/${path}`, mode)],
+    ["mkdir", ({ sys, mnt }) => sys.mkdir(`${mnt}/${path}`, mode)],
+    ["rmdir", ({ sys, mnt }) => sys.rmdir(`${mnt}/${path}`)],
+    ["unlink", ({ sys, mnt }) => sys.unlink(`${mnt}/${path}`)],
+    ["removeTree", ({ sys, mnt }) => sys.removeTree(`${mnt}/${path}`)],
+    ["rename", ({ sys, mnt }) => sys.rename(`${mnt}/${path}`, `${mnt}/${other}`)],
+    ["rename", ({ sys, mnt }) => sys.rename(`${mnt}/${path}`, `${mnt}/${other}`)],
+    [`rename ${flags}`, ({ sys, mnt }) => sys.renameat2(`${mnt}/${path}`, `${mnt}/${other}`, flags)],
+    ["link", ({ sys, mnt }) => sys.link(`${mnt}/${path}`, `${mnt}/${other}`)],
+    ["symlink", ({ sys, mnt }) => sys.symlink(other, `${mnt}/${path}`)],
+    ["mkfifo", ({ sys, mnt }) => sys.mknod(`${mnt}/${path}`, "fifo", mode)],
+    ["chmod", ({ sys, mnt }) => sys.lstat(`${mnt}/${path}`).then(() => sys.chmod(`${mnt}/${path}`, mode))],
+    ["lchown", ({ sys, mnt }) => sys.lchown(`${mnt}/${path}`, number % 5, number % 7)],
+    ["setxattr", ({ sys, mnt }) => sys.setxattr(`${mnt}/${path}`, `user.${number % 3}`, text.slice(0, 20))],
+    ["removexattr", ({ sys, mnt }) => sys.removexattr(`${mnt}/${path}`, `user.${number % 3}`)],
+    ["listxattr", ({ sys, mnt }) => sys.listxattr(`${mnt}/${path}`)],
+    ["utimens", ({ sys, mnt }) => sys.utimens(`${mnt}/${path}`, BigInt(number), "omit")],
+    ["lstat", ({ sys, mnt }) => told(sys, `${mnt}/${path}`)],
+    ["list", ({ sys, mnt }) => sys.list(`${mnt}/${path}`)],
+    ["readlink", ({ sys, mnt }) => sys.readlink(`${mnt}/${path}`)],
+  ];
+  const [name, run] = pick(random, steps);
+  return { title: `${name} ${path} (${other}, ${mode.toString(8)}, ${number})`, run };
+}
+
+function handleStep(random: Random): Step {
+  const slot = random(6);
+  const path = Array.from({ length: 1 + random(2) }, () => pick(random, names)).join("/");
+  const text = `[${random(10_000)}]`.repeat(1 + random(30));
+  const number = random(3000);
+  const on =
+    (call: (sys: Agent, fd: number) => Promise<unknown>): Step["run"] =>
+    ({ sys, handles }) => {
+      const fd = handles.get(slot);
+      return fd === undefined ? Promise.resolve("no handle") : call(sys, fd);
+    };
+  const open =
+    (flags: string): Step["run"] =>
+    async ({ sys, mnt, handles }) => {
+      const before = handles.get(slot);
+      if (before !== undefined) {
+        handles.delete(slot);
+        await sys.close(before);
+      }
+      handles.set(slot, await sys.open(`${mnt}/${path}`, flags));
+      return "opened";
+    };
+  const steps: [string, Step["run"]][] = [
+    ["open O_RDWR|O_CREAT", open("O_RDWR|O_CREAT|O_NONBLOCK")],
+    ["open O_RDWR", open("O_RDWR|O_NONBLOCK")],
+    ["open O_RDONLY", open("O_RDONLY|O_NONBLOCK")],
+    ["open O_APPEND|O_TRUNC", open("O_RDWR|O_APPEND|O_TRUNC|O_NONBLOCK")],
+    ["open O_EXCL", open("O_RDWR|O_CREAT|O_EXCL")],
+    ["pread", on((sys, fd) => sys.pread(fd, 5000, number))],
+    ["pwrite", on((sys, fd) => sys.pwrite(fd, text, number))],
+    ["write", on((sys, fd) => sys.write(fd, text))],
+    ["ftruncate", on((sys, fd) => sys.truncate(fd, number))],
+    ["fstat", on((sys, fd) => told(sys, fd))],
+  ];
+  const [name, run] = pick(random, steps);
+  return { title: `handle ${slot}: ${name} ${path} (${number})`, run };
+}
+
+async function outcome(step: Step, side: Side): Promise<unknown> {
+  return step.run(side).then(
+    (value) => value ?? "done",
+    (error: { code?: string }) => error.code ?? error,
+  );
+}
+
+/** What must be equal of two uppers: all but the overlay's own marks, times, and the links that whiteouts share. */
+async function comparable(overlay: Overlay, mounted: Mounted): Promise<Snapshot> {
+  const snapshot = await overlay.host.snapshot(mounted.upper, { times: false, hideXattrs: ["trusted.overlay."] });
+  const entries = Object.entries(snapshot).map(([name, entry]) => {
+    const { nlink: _nlink, same: _same, ...whiteoutEntry } = entry;
+    return [name, entry.rdev === "0:0" ? whiteoutEntry : entry];
+  });
+  return Object.fromEntries(entries) as Snapshot;
+}
+
+async function mountRandom(overlay: Overlay, seed: number): Promise<Mounted> {
+  const random = randomFrom(seed);
+  const bottom = randomTree(random, 0, undefined);
+  return overlay.mount({ lowers: [randomTree(random, 0, bottom), bottom] });
+}
+
+describe("random work on both overlays", () => {
+  const kernel = new Overlay("kernel");
+  const veneer = new Overlay("veneer");
+  const both = [kernel, veneer];
+  beforeEach(() => {
+    for (const overlay of both) {
+      overlay.start();
+    }
+  });
+  afterEach(async () => {
+    await kernel.finish();
+    await veneer.finish();
+  });
+  afterAll(async () => {
+    await Promise.all(both.map((overlay) => overlay.end()));
+  });
+
+  const [from = 1, to = 8] = (process.env.VENEER_TEST_SEEDS ?? "1-8").split("-").map(Number);
+  const seeds = Array.from({ length: to - from + 1 }, (_, index) => from + index);
+
+  test.each(seeds)("seed %i", async (seed) => {
+    const mounts = [await mountRandom(kernel, seed), await mountRandom(veneer, seed)] as const;
+    const sides = mounts.map(({ sys, mnt }) => ({ sys, mnt, handles: new Map<number, number>() }));
+    const random = randomFrom(seed + 1_000_000);
+    const history: string[] = [];
+    for (let count = 0; count < 400; count++) {
+      const step = random(4) === 0 ? handleStep(random) : pathStep(random);
+      const [expected, found] = await Promise.all(sides.map((side) => outcome(step, side)));
+      history.push(`${step.title}: ${JSON.stringify(expected)?.slice(0, 60)}`);
+      expect(found, `seed ${seed}, after\n${history.slice(-12).join("\n")}`).toEqual(expected);
+    }
+    const views = await Promise.all(mounts.map((mounted) => mounted.view({ times: false })));
+    expect(views[1], `seed ${seed}: the view`).toEqual(views[0]);
+    await Promise.all(mounts.map(({ sys }) => sys.end()));
+    await unmountOverlay("kernel", mounts[0].mnt);
+    await unmountOverlay("veneer", mounts[1].mnt);
+    const uppers = [await comparable(kernel, mounts[0]), await comparable(veneer, mounts[1])];
+    expect(uppers[1], `seed ${seed}: the upper`).toEqual(uppers[0]);
+    // Each overlay shows what the other one left.
+    for (const [kind, mounted] of [
+      ["veneer", mounts[0]],
+      ["kernel", mounts[1]],
+    ] as const) {
+      const { lowers, upper, work, mnt } = mounted;
+      await mountOverlay(kind, { lowers, upper, work, mountpoint: mnt, options: [] });
+      const crossed = await kernel.host.snapshot(mnt, { times: false });
+      expect(crossed, `seed ${seed}: as ${kind} shows it`).toEqual(views[0]);
+      await unmountOverlay(kind, mnt);
+    }
+  });
+});
