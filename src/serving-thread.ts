@@ -27,7 +27,11 @@ export class ServingThread {
       this.#failure ??= { code: undefined, what: error.stack ?? String(error) };
     });
     this.ended = new Promise((resolve) => {
-      worker.on("exit", () => resolve({ failure: this.#failure }));
+      worker.on("exit", (code) => {
+        const unexplained =
+          code === 0 ? undefined : { code: undefined, what: `the serving thread exited with ${code}` };
+        resolve({ failure: this.#failure ?? unexplained });
+      });
     });
   }
 

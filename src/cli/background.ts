@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { MountCommand } from "./command-line.ts";
 import { exitCodes } from "./exit-codes.ts";
-import type { Outcome } from "./outcome.ts";
+import { type Outcome, outcomeOf } from "./outcome.ts";
 
 /**
  * A daemon process that waits for its order. Node can't fork, so the daemon is a process of its own from the start:
@@ -27,14 +27,20 @@ export class WaitingDaemon {
     this.#socket.on("error", () => undefined);
   }
 
-  /** Has the mount made. Resolves when it is usable, or when it is clear that it won't be. */
+  /** Has the mount made. Resolves when it is usable, or when it is clear that it won't be: nothing is mounted then. */
   serve(command: MountCommand): Promise<Outcome> {
     const child = this.#child;
     const socket = this.#socket;
     return new Promise((resolve) => {
       let text = "";
       let end = "";
-      child.on("error", (error) => resolve(diedEarly(error.message)));
+      const settleDeath = (): void => {
+        diedEarly(command, end).then(resolve, (error) => resolve(outcomeOf(error)));
+      };
+      child.on("error", (error) => {
+        end = error.message;
+        settleDeath();
+      });
       child.on("exit", (code, signal) => {
         end = signal ?? `exit code ${code}`;
       });
@@ -46,9 +52,9 @@ export class WaitingDaemon {
         if (text !== "") {
           resolve(JSON.parse(text) as Outcome);
         } else if (end !== "") {
-          resolve(diedEarly(end));
+          settleDeath();
         } else {
-          child.on("exit", () => resolve(diedEarly(end)));
+          child.on("exit", settleDeath);
         }
       });
       socket.end(JSON.stringify(command));
@@ -63,7 +69,10 @@ export class WaitingDaemon {
   }
 }
 
-function diedEarly(how: string): Outcome {
+/** A daemon that is killed can't undo what it did. */
+async function diedEarly(command: MountCommand, how: string): Promise<Outcome> {
+  const { clearDeadMount } = await import("../mount/unmount.ts");
+  clearDeadMount(command.plan.mountpoint);
   return {
     exitCode: exitCodes.internal,
     sentence: `the daemon ended before the mount was ready (${how}): try again with -f to see why`,

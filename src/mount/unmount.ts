@@ -4,6 +4,7 @@ import { UnmountFlag, unmount } from "../sys/mount.ts";
 import { readLink } from "../sys/names.ts";
 import { closeDescriptor, descriptorPath, OpenFlag, openAt, workingDirectory } from "../sys/open.ts";
 import { processesNamed, processLives } from "../sys/proc.ts";
+import { statAt } from "../sys/stat.ts";
 import { MountError } from "./mount-error.ts";
 import { readMounts, topMountAt } from "./mountinfo.ts";
 
@@ -41,6 +42,38 @@ export async function unmountAndWait(mountpoint: string, patience: number): Prom
       );
     }
     await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+}
+
+/**
+ * Takes away what a daemon that was killed while it started may have left: the mount, which nobody serves.
+ * Touches nothing else.
+ */
+export function clearDeadMount(mountpoint: string): void {
+  let path: string;
+  try {
+    path = canonicalPath(mountpoint);
+  } catch (error) {
+    if (error instanceof MountError) {
+      return;
+    }
+    throw error;
+  }
+  const entry = topMountAt(readMounts(), path);
+  if (entry?.type.startsWith("fuse.") && isDead(path)) {
+    unmount(path, UnmountFlag.noFollow | UnmountFlag.detach);
+  }
+}
+
+function isDead(path: string): boolean {
+  try {
+    statAt(workingDirectory, path);
+    return false;
+  } catch (error) {
+    if (isErrno(error, Errno.ENOTCONN)) {
+      return true;
+    }
+    throw error;
   }
 }
 

@@ -17,6 +17,10 @@ function statusField(pid: number, name: string): string | undefined {
   return new RegExp(`^${name}:\\s*(.*)$`, "m").exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
 }
 
+function commandLine(pid: number): string {
+  return readFileSync(`/proc/${pid}/cmdline`, "latin1");
+}
+
 describe("the command returns", () => {
   it("when the mount is usable and not before, and says nothing", async () => {
     for (let round = 0; round < 5; round++) {
@@ -67,18 +71,21 @@ describe("the command returns", () => {
 });
 
 describe("a caller that does not wait", () => {
+  /** The daemon of a mount that is just being made. */
+  async function startingDaemon(): Promise<number> {
+    for (let tries = 0; tries < 2_000; tries++) {
+      const daemon = stand.processes().find((pid) => commandLine(pid).includes("daemon-process"));
+      if (daemon !== undefined) {
+        return daemon;
+      }
+      await pause(2);
+    }
+    throw new Error("no daemon was started");
+  }
+
   it("for the command, being killed: no mount comes of it", async () => {
     const running = stand.veneer("mount", "-o", "lowerdir=lower", "mnt");
-    let daemon: number | undefined;
-    for (let tries = 0; daemon === undefined && tries < 2_000; tries++) {
-      await pause(2);
-      daemon = stand
-        .processes()
-        .find((pid) => readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("daemon-process"));
-    }
-    if (daemon === undefined) {
-      throw new Error("no daemon was started");
-    }
+    const daemon = await startingDaemon();
     process.kill(daemon, "SIGSTOP");
     expect(stand.mounts(), "stopped in time").toEqual([]);
     for (const pid of stand.processes().filter((each) => each !== daemon)) {
@@ -88,6 +95,31 @@ describe("a caller that does not wait", () => {
     process.kill(daemon, "SIGCONT");
     expect(await stand.processesAfter(10_000)).toEqual([]);
     expect(stand.mounts()).toEqual([]);
+  });
+
+  it("learns of a daemon that is killed as soon as it has mounted, and finds no dead mount", async () => {
+    for (let round = 0; round < 10; round++) {
+      const running = stand.veneer("mount", "-o", "lowerdir=lower", "mnt");
+      const daemon = await startingDaemon();
+      while (stand.mounts().length === 0) {
+        // Without a pause: what follows must come before the daemon is ready.
+      }
+      process.kill(daemon, "SIGKILL");
+      const result = await running;
+      if (result.status === 0) {
+        // It was ready nevertheless.
+        expect(await stand.veneer("umount", "mnt")).toEqual(success);
+        continue;
+      }
+      expect(result).toEqual({
+        status: 2,
+        stdout: "",
+        stderr: "veneer: the daemon ended before the mount was ready (SIGKILL): try again with -f to see why\n",
+      });
+      expect(stand.mounts()).toEqual([]);
+      return;
+    }
+    throw new Error("the daemon was ready each time before it could be killed");
   });
 
   it("between umount(8) and the next mount of the same layers", async () => {
