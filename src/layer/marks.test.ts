@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { FileType } from "../contract/ids.ts";
+import { Errno, FsError } from "../errno.ts";
 import type { Stat } from "./layer.ts";
-import { escapedXattr, isMarked, isWhiteout, markNames, visibleXattr } from "./marks.ts";
+import { escapedXattr, isMarked, isWhiteout, markNames, readMark, visibleXattr } from "./marks.ts";
 
 const trusted = markNames(false);
 const user = markNames(true);
@@ -46,6 +47,25 @@ test.each([
 ])("a mark with the value %j is %j", (value, marked) => {
   const layer = { getXattr: () => (value === undefined ? undefined : Buffer.from(value)) };
   expect(isMarked(layer, "a", trusted.opaque)).toBe(marked);
+});
+
+describe("a layer", () => {
+  const failing = (code: number) => ({
+    getXattr: () => {
+      throw new FsError(code, "getxattr");
+    },
+  });
+
+  test("that can't have xattrs has no marks", () => {
+    expect(readMark(failing(Errno.EOPNOTSUPP), "a", trusted.opaque)).toBeUndefined();
+    expect(isMarked(failing(Errno.EOPNOTSUPP), "a", trusted.opaque)).toBe(false);
+  });
+
+  test("that can't be read is not taken for one without marks", () => {
+    expect(() => isMarked(failing(Errno.EIO), "a", trusted.opaque)).toThrowError(
+      expect.objectContaining({ code: Errno.EIO }),
+    );
+  });
 });
 
 describe("xattrs of users", () => {

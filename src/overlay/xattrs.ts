@@ -19,7 +19,6 @@ export function getXattr(overlay: Overlay, node: Node, name: Name): Buffer {
   return value;
 }
 
-/** The names as users see them. */
 /** The names that there are for the caller: those of trusted attributes are for root alone, as xattr(7) says. */
 export function listXattrs(overlay: Overlay, node: Node, caller: Caller): Name[] {
   const { layer, path } = overlay.place(node);
