@@ -39,8 +39,6 @@ export interface MountPaths {
 const veneer = fileURLToPath(new URL("../../bin/veneer", import.meta.url));
 /** Inode numbers as Veneer gives them; the rest are the kernel's defaults, said aloud. */
 const kernelOptions = ["xino=auto", "redirect_dir=off", "index=off", "metacopy=off"];
-/** Marks of the overlay itself, in an upper or a lower. */
-export const overlayMarks = ["trusted.overlay.", "user.overlay."];
 
 /** Mounts by mount(8) or by `veneer mount`; fails with what the program said. */
 export async function mountOverlay(kind: OverlayKind, paths: MountPaths): Promise<void> {
