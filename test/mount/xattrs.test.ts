@@ -115,4 +115,26 @@ describeOverlay("xattrs", (overlay) => {
     const { stdout } = await m.sys.run(["/usr/sbin/getcap", `${m.mnt}/moved`], {});
     expect(stdout).toContain("cap_net_raw=ep");
   });
+
+  test("userxattr: marks are user.overlay.*, written, read and hidden", async () => {
+    const m = await overlay.mount({
+      lowers: [
+        { o: dir({ new: "1" }, { xattrs: { "user.overlay.opaque": "y" } }), d: { f: "1" } },
+        { o: { hidden: "1" }, t: dir({ shown: "1" }) },
+      ],
+      upper: { t: dir({}, { xattrs: { "trusted.overlay.opaque": "y" } }) },
+      options: ["userxattr"],
+    });
+    expect(await m.sys.list(`${m.mnt}/o`)).toEqual(["new"]);
+    // trusted.overlay.* says nothing here.
+    expect(await m.sys.list(`${m.mnt}/t`)).toEqual(["shown"]);
+    await m.sys.removeTree(`${m.mnt}/d`);
+    await m.sys.mkdir(`${m.mnt}/d`);
+    expect(await overlay.host.getxattr(`${m.upper}/d`, "user.overlay.opaque")).toBe("y");
+    expect(await m.sys.listxattr(`${m.mnt}/d`)).toEqual([]);
+    await m.sys.setxattr(`${m.mnt}/d`, "user.k", "v");
+    expect(await m.sys.listxattr(`${m.mnt}/d`)).toEqual(["user.k"]);
+    await m.remount();
+    expect(await m.sys.list(`${m.mnt}/d`)).toEqual([]);
+  });
 });

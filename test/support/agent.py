@@ -735,7 +735,27 @@ def call_poll(fd, events, milliseconds):
 # The machine
 
 def call_dropCaches():
-    with open("/proc/sys/vm/drop_caches", "w") as f:
+    """Dentries and inodes that nobody uses, of the whole machine."""
+    try:
+        write_drop_caches("/proc")
+    except OSError as e:
+        if e.errno != errno.EROFS:
+            raise
+        # A container's /proc/sys is read-only; a proc of one's own is not.
+        own = os.fsencode("/run/veneer-test-proc-%d" % os.getpid())
+        os.mkdir(own)
+        try:
+            check(libc.mount(b"proc", own, b"proc", 0, None))
+            try:
+                write_drop_caches(os.fsdecode(own))
+            finally:
+                check(libc.umount2(own, 2))
+        finally:
+            os.rmdir(own)
+
+
+def write_drop_caches(proc):
+    with open(proc + "/sys/vm/drop_caches", "w") as f:
         f.write("2\n")
 
 

@@ -36,9 +36,12 @@ export interface MountPaths {
   readonly cwd?: string;
 }
 
-const veneer = fileURLToPath(new URL("../../bin/veneer", import.meta.url));
+/** VENEER_TEST_BIN names another Veneer to test, an installed one say. */
+const veneer = process.env.VENEER_TEST_BIN ?? fileURLToPath(new URL("../../bin/veneer", import.meta.url));
 /** Inode numbers as Veneer gives them; the rest are the kernel's defaults, said aloud. */
-const kernelOptions = ["xino=auto", "redirect_dir=off", "index=off", "metacopy=off"];
+const kernelOptions = ["xino=auto", "index=off"];
+/** The kernel takes these not beside userxattr, which implies them. */
+const withoutUserxattr = ["redirect_dir=off", "metacopy=off"];
 
 /** Mounts by mount(8) or by `veneer mount`; fails with what the program said. */
 export async function mountOverlay(kind: OverlayKind, paths: MountPaths): Promise<void> {
@@ -46,7 +49,8 @@ export async function mountOverlay(kind: OverlayKind, paths: MountPaths): Promis
   if (paths.upper !== null) {
     layers.push(`upperdir=${paths.upper}`, `workdir=${paths.work}`);
   }
-  const options = [...layers, ...(kind === "kernel" ? kernelOptions : []), ...paths.options].join(",");
+  const forKernel = [...kernelOptions, ...(paths.options.includes("userxattr") ? [] : withoutUserxattr)];
+  const options = [...layers, ...(kind === "kernel" ? forKernel : []), ...paths.options].join(",");
   const argv =
     kind === "kernel"
       ? ["mount", "-t", "overlay", "overlay", "-o", options, paths.mountpoint]
@@ -293,7 +297,7 @@ export function describeOverlay(name: string, body: (overlay: Overlay) => void):
       const overlay = new Overlay(kind);
       beforeAll(() => {
         if (kind === "veneer" && !existsSync(veneer)) {
-          throw new Error("bin/veneer is missing");
+          throw new Error(`${veneer} is missing`);
         }
       });
       beforeEach(() => overlay.start());
