@@ -22,6 +22,7 @@ import {
   type LiveMount,
   mountDirect,
   openDevice,
+  unmountDead,
   unmountLive,
 } from "./mount/mount-direct.ts";
 import { MountError } from "./mount/mount-error.ts";
@@ -31,6 +32,7 @@ import type { MountPlan } from "./mount/plan.ts";
 import { daemonName } from "./mount/unmount.ts";
 import type { LayerDescriptor, ServeRequest } from "./serve-messages.ts";
 import type { ServingEnd, ServingThread } from "./serving-thread.ts";
+import { connectionLives } from "./sys/fuse-control.ts";
 import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./sys/open.ts";
 import { changeDirectory, raiseDescriptorLimit, setThreadName, setUmask } from "./sys/process.ts";
 
@@ -43,7 +45,7 @@ export interface MountHost {
 }
 
 /** Milliseconds within which each thing that depends on others must have happened. */
-const patience = { ready: 20_000, sync: 20_000, copies: 1_000, end: 20_000, cutEnd: 3_000 } as const;
+const patience = { ready: 20_000, sync: 20_000, users: 1_000, end: 20_000, cutEnd: 3_000 } as const;
 
 /** All that has to be there before the mount, and that goes when the process does. */
 interface Prepared {
@@ -89,7 +91,7 @@ export async function runMount(plan: MountPlan, thread: ServingThread, host: Mou
     }
     host.log.info({ mountpoint: live.path }, "unmounted");
   } finally {
-    removeRemains(live, prepared.device, host.log);
+    removeRemains(live, host.log);
   }
 }
 
@@ -217,14 +219,15 @@ function startFailure({ upper, work }: MountOptions, failure: ServingEnd["failur
 async function takeDown(live: LiveMount, thread: ServingThread, log: Logger, reason: string): Promise<void> {
   log.info({ reason }, "unmounting");
   if (unmountLive(live, false) === "busy") {
-    log.warn({ mountpoint: live.path }, "the mount is busy: it is synced, detached, and its users are cut off");
+    log.warn({ mountpoint: live.path }, "the mount is busy: it is synced and detached");
     await syncMount(live, log);
     unmountLive(live, true);
-  } else if ((await endWithin(thread, patience.copies)) === undefined) {
-    log.warn({}, "the mount lives on elsewhere, bound or in another namespace: its users are cut off");
   }
-  const time = cutConnection(live) ? patience.end : patience.cutEnd;
-  const end = await endWithin(thread, time);
+  let end = await endWithin(thread, patience.users);
+  if (end === undefined) {
+    log.warn({}, "the mount still has users, or copies elsewhere: they are cut off");
+    end = await endWithin(thread, cutConnection(live) ? patience.end : patience.cutEnd);
+  }
   if (end?.failure !== undefined) {
     log.error({ reason: end.failure.what }, "serving ended by a failure");
   }
@@ -260,12 +263,13 @@ async function syncMount(live: LiveMount, log: Logger): Promise<void> {
   }
 }
 
-/** After an abort, or a failure, the mount is still in the tree, dead. */
-function removeRemains(live: LiveMount, device: number, log: Logger): void {
+/** After an abort the mount is still in the tree, dead; after a failure it is there and not served. */
+function removeRemains(live: LiveMount, log: Logger): void {
   try {
     unmountLive(live, true);
-    // Ends the connection where it still lives: no one may wait for a daemon that is leaving.
-    closeDescriptor(device);
+    if (!connectionLives(live.device)) {
+      unmountDead(live);
+    }
   } catch (error) {
     log.error({ error }, "the mount could not be taken away");
   }

@@ -1,9 +1,10 @@
 /** Mounting by mount(2), as root does it, and taking a mount away again. */
 import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
 import { openFuseDevice } from "../sys/device.ts";
-import { cutFuseConnection } from "../sys/fuse-control.ts";
+import { connectionLives, cutFuseConnection } from "../sys/fuse-control.ts";
 import { mount, UnmountFlag, unmount } from "../sys/mount.ts";
 import { Capability, hasCapability } from "../sys/process.ts";
+import { isDead } from "./dead-mount.ts";
 import type { FoundDirectory } from "./directories.ts";
 import { MountFlag } from "./kernel-flags.ts";
 import { MountError } from "./mount-error.ts";
@@ -45,6 +46,8 @@ export function openDevice(): number {
 
 /** The mount as it is, for as long as it is. */
 export interface LiveMount {
+  /** The open /dev/fuse. */
+  readonly device: number;
   /** Where it was mounted, absolute. */
   readonly path: string;
   /** As in /proc/self/mountinfo. */
@@ -74,7 +77,7 @@ export function mountDirect(device: number, at: FoundDirectory, options: MountOp
     if (entry === undefined || entry.type !== type) {
       throw new MountError("refused", `the mount at ${path} is gone at once: something unmounts it`);
     }
-    return { path, id: entry.id, connection: entry.minor };
+    return { device, path, id: entry.id, connection: entry.minor };
   } catch (error) {
     unmount(path, UnmountFlag.detach | UnmountFlag.noFollow);
     throw error;
@@ -117,8 +120,12 @@ function refusal(at: FoundDirectory, cause: FsError): MountError {
   }
 }
 
-/** The live mount's present entry, wherever it has been moved; undefined when it is gone. */
-export function findLiveMount(live: LiveMount, mounts: readonly MountEntry[] = readMounts()): MountEntry | undefined {
+/** The mount's present entry, wherever it has been moved; undefined when it is gone. Holds while its connection lives. */
+export function findLiveMount(live: LiveMount): MountEntry | undefined {
+  return entryOf(live, readMounts());
+}
+
+function entryOf(live: LiveMount, mounts: readonly MountEntry[]): MountEntry | undefined {
   return mounts.find(
     (entry) => entry.id === live.id && entry.minor === live.connection && entry.type.startsWith("fuse."),
   );
@@ -130,8 +137,11 @@ export function findLiveMount(live: LiveMount, mounts: readonly MountEntry[] = r
  * @returns `busy` where someone uses it, or another mount covers it
  */
 export function unmountLive(live: LiveMount, lazily: boolean): "gone" | "busy" {
+  if (!connectionLives(live.device)) {
+    return "gone";
+  }
   const mounts = readMounts();
-  const entry = findLiveMount(live, mounts);
+  const entry = entryOf(live, mounts);
   if (entry === undefined) {
     return "gone";
   }
@@ -153,8 +163,20 @@ export function unmountLive(live: LiveMount, lazily: boolean): "gone" | "busy" {
   return "gone";
 }
 
+/** Takes the mount away if an abort has left it in the tree: what has its ids now may be another mount, which lives. */
+export function unmountDead(live: LiveMount): void {
+  const mounts = readMounts();
+  const entry = entryOf(live, mounts);
+  if (entry !== undefined && topMountAt(mounts, entry.mountpoint)?.id === live.id && isDead(entry.mountpoint)) {
+    unmount(entry.mountpoint, UnmountFlag.noFollow | UnmountFlag.detach);
+  }
+}
+
 /** Cuts the connection, so that no one waits for it any more. False where that is not permitted, or it is gone. */
 export function cutConnection(live: LiveMount): boolean {
+  if (!connectionLives(live.device)) {
+    return false;
+  }
   try {
     cutFuseConnection(live.connection);
     return true;

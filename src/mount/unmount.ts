@@ -3,8 +3,8 @@ import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
 import { UnmountFlag, unmount } from "../sys/mount.ts";
 import { readLink } from "../sys/names.ts";
 import { closeDescriptor, descriptorPath, OpenFlag, openAt, workingDirectory } from "../sys/open.ts";
-import { processesNamed, processLives } from "../sys/proc.ts";
-import { statAt } from "../sys/stat.ts";
+import { newestProcessNamed, processLives } from "../sys/proc.ts";
+import { isDead } from "./dead-mount.ts";
 import { MountError } from "./mount-error.ts";
 import { readMounts, topMountAt } from "./mountinfo.ts";
 
@@ -27,18 +27,19 @@ export async function unmountAndWait(mountpoint: string, patience: number): Prom
   if (entry.type !== "fuse.veneer") {
     throw new MountError("unmount", `${mountpoint} is not a veneer mount but one of type ${entry.type}: use umount`);
   }
-  const daemons = processesNamed(daemonName(entry.minor));
+  // An earlier daemon of that name may still be about, having served a mount that had the number before.
+  const daemon = newestProcessNamed(daemonName(entry.minor));
   try {
     unmount(path, UnmountFlag.noFollow);
   } catch (error) {
     throw error instanceof FsError ? refusal(mountpoint, error) : error;
   }
   const deadline = Date.now() + patience;
-  while (daemons.some(processLives)) {
+  while (daemon !== undefined && processLives(daemon)) {
     if (Date.now() > deadline) {
       throw new MountError(
         "unmount",
-        `${mountpoint} is unmounted, but its daemon (process ${daemons.join(", ")}) is not done yet: another namespace may hold the mount`,
+        `${mountpoint} is unmounted, but its daemon (process ${daemon}) is not done yet: another namespace may hold the mount`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, 3));
@@ -62,18 +63,6 @@ export function clearDeadMount(mountpoint: string): void {
   const entry = topMountAt(readMounts(), path);
   if (entry?.type.startsWith("fuse.") && isDead(path)) {
     unmount(path, UnmountFlag.noFollow | UnmountFlag.detach);
-  }
-}
-
-function isDead(path: string): boolean {
-  try {
-    statAt(workingDirectory, path);
-    return false;
-  } catch (error) {
-    if (isErrno(error, Errno.ENOTCONN)) {
-      return true;
-    }
-    throw error;
   }
 }
 

@@ -4,8 +4,25 @@
  */
 import { FsError } from "../errno.ts";
 import { writePipe } from "./device.ts";
-import { check, pathAddress, syscall } from "./libc.ts";
+import { type Address, check, declare, pathAddress, scratch, syscall } from "./libc.ts";
 import { closeDescriptor, OpenFlag, openAt } from "./open.ts";
+
+const poll = declare<(fds: Address, count: number, timeout: number) => number>(
+  "int poll(intptr_t, unsigned long, int)",
+);
+const POLLERR = 8;
+
+/**
+ * Whether the connection behind an open /dev/fuse is neither unmounted nor aborted. While it lives, so does its mount's
+ * device number; afterwards the next mount may have been given that number, and the mount's id too.
+ */
+export function connectionLives(device: number): boolean {
+  /* struct pollfd: fd i32, events i16, revents i16; the halves of a word are little-endian. Errors need no asking for. */
+  scratch.words[0] = device;
+  scratch.words[1] = 0;
+  check(poll(scratch.address, 1, 0), "poll");
+  return ((scratch.words[1] >>> 16) & POLLERR) === 0;
+}
 
 /* Numbers from 424 on are the same on all architectures. */
 const FSOPEN = 430;

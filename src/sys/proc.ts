@@ -6,11 +6,11 @@ export function readProcFile(path: string): string {
   return readFileSync(`/proc/${path}`, "latin1");
 }
 
-/** The processes whose main thread has this name (comm, at most 15 bytes). */
-export function processesNamed(name: string): number[] {
-  return readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry) && processName(entry) === name)
-    .map(Number);
+/** Of the processes whose main thread has this name (comm, at most 15 bytes) the one that was started last. */
+export function newestProcessNamed(name: string): number | undefined {
+  const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry) && processName(entry) === name);
+  const started = pids.map((pid) => ({ pid: Number(pid), ticks: startTicks(pid) }));
+  return started.sort((a, b) => b.ticks - a.ticks)[0]?.pid;
 }
 
 /** Whether there is such a process; one that has ended but was not waited for counts as gone. */
@@ -33,6 +33,12 @@ function isInherited(fd: number): boolean {
 
 function processName(pid: string): string | undefined {
   return ifPresent(`/proc/${pid}/comm`)?.trimEnd();
+}
+
+/** Clock ticks from the start of the machine to that of the process: field 22 of proc_pid_stat(5). */
+function startTicks(pid: string): number {
+  const fields = processStat(pid)?.split(") ").at(-1)?.split(" ") ?? [];
+  return Number(fields[19] ?? 0);
 }
 
 function processStat(pid: string): string | undefined {

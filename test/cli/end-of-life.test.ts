@@ -105,6 +105,38 @@ describe("the daemon ends by itself", () => {
   });
 });
 
+describe("the daemon of a mount that is gone", () => {
+  it("leaves the next mount alone, though that has got the same place and the same numbers", async () => {
+    const numbers = (): string[] =>
+      readFileSync("/proc/self/mountinfo", "latin1")
+        .split("\n")
+        .map((line) => line.split(" "))
+        .filter((fields) => fields[4] === join(stand.path, "mnt"))
+        .map((fields) => `${fields[0]} ${fields[2]}`);
+    for (let round = 0; round < 10; round++) {
+      // A mount of any kind, to go with the first one: the layer's clone of the second gets its id.
+      expect(await stand.shell("mkdir -p place && mount --bind lower place")).toEqual(success);
+      const pid = await stand.mount();
+      const before = numbers();
+      process.kill(pid, "SIGSTOP");
+      // umount(8) would ask the daemon first.
+      const line = `python3 -c 'import ctypes; print(ctypes.CDLL(None).umount2(b"mnt", 8))'; umount place`;
+      expect(await stand.shell(line)).toEqual({ ...success, stdout: "0\n" });
+      expect(await stand.veneer("-o", "lowerdir=lower", "mnt")).toEqual(success);
+      const met = numbers()[0] === before[0];
+      process.kill(pid, "SIGCONT");
+      while (stand.processes().includes(pid)) {
+        await pause(20);
+      }
+      expect(await stand.shell("cat mnt/file && umount mnt")).toEqual({ ...success, stdout: "from the lower\n" });
+      if (met) {
+        return;
+      }
+    }
+    throw new Error("the numbers never met: other mounts of the machine came between each time");
+  });
+});
+
 describe("a signal takes the mount down", () => {
   it.each(["SIGTERM", "SIGINT"] as const)("%s, in the background", async (signal) => {
     const pid = await stand.mount();
