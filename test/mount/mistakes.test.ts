@@ -5,7 +5,7 @@
  */
 import { expect, test } from "vitest";
 import { daemonOf, endsWithin } from "../support/daemon.ts";
-import { describeOverlay, refuses } from "../support/overlay.ts";
+import { describeOverlay, refuses, veneerProgram } from "../support/overlay.ts";
 import { runProgram } from "../support/programs.ts";
 import { makeFileSystem } from "../support/scratch.ts";
 import { dir, file, hardlink, sparse, symlink } from "../support/tree.ts";
@@ -433,9 +433,8 @@ describeOverlay("mistakes of others", (overlay) => {
     const m = await overlay.mount({ lowers: [{ f: "1" }] });
     await m.unmount();
     const options = `lowerdir=${m.lowers[0]},upperdir=${m.upper},workdir=${m.work},no_such_option=3`;
-    const veneer = new URL("../../bin/veneer", import.meta.url).pathname;
     // runProgram ends when both pipes are closed: a daemon that keeps one open would make it take 20 s and fail.
-    const result = await runProgram([veneer, "mount", "-o", options, m.mnt]);
+    const result = await runProgram([veneerProgram, "mount", "-o", options, m.mnt]);
     expect(result.status).toBe(0);
     expect(result.stderr.match(/no_such_option/g)?.length).toBe(1);
     expect(await m.sys.readFile(`${m.mnt}/f`)).toBe("1");

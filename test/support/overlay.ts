@@ -37,7 +37,7 @@ export interface MountPaths {
 }
 
 /** VENEER_TEST_BIN names another Veneer to test, an installed one say. */
-const veneer = process.env.VENEER_TEST_BIN ?? fileURLToPath(new URL("../../bin/veneer", import.meta.url));
+export const veneerProgram = process.env.VENEER_TEST_BIN ?? fileURLToPath(new URL("../../bin/veneer", import.meta.url));
 /** Inode numbers as Veneer gives them; the rest are the kernel's defaults, said aloud. */
 const kernelOptions = ["xino=auto", "index=off"];
 /** The kernel takes these not beside userxattr, which implies them. */
@@ -54,7 +54,7 @@ export async function mountOverlay(kind: OverlayKind, paths: MountPaths): Promis
   const argv =
     kind === "kernel"
       ? ["mount", "-t", "overlay", "overlay", "-o", options, paths.mountpoint]
-      : [veneer, "mount", "-o", options, paths.mountpoint];
+      : [veneerProgram, "mount", "-o", options, paths.mountpoint];
   await runOk(argv, paths.cwd);
 }
 
@@ -64,7 +64,7 @@ function escapeLayer(path: string): string {
 
 /** Unmounts; for Veneer, returns when its daemon is gone. */
 export async function unmountOverlay(kind: OverlayKind, mountpoint: string): Promise<void> {
-  await runOk(kind === "kernel" ? ["umount", mountpoint] : [veneer, "umount", mountpoint]);
+  await runOk(kind === "kernel" ? ["umount", mountpoint] : [veneerProgram, "umount", mountpoint]);
 }
 
 /** A mounted overlay, its layers, and an agent to work in it. */
@@ -296,8 +296,8 @@ export function describeOverlay(name: string, body: (overlay: Overlay) => void):
     describe(`${kind}: ${name}`, () => {
       const overlay = new Overlay(kind);
       beforeAll(() => {
-        if (kind === "veneer" && !existsSync(veneer)) {
-          throw new Error(`${veneer} is missing`);
+        if (kind === "veneer" && !existsSync(veneerProgram)) {
+          throw new Error(`${veneerProgram} is missing`);
         }
       });
       beforeEach(() => overlay.start());
