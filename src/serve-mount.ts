@@ -9,6 +9,7 @@ import { DirectoryLayer } from "./layer/directory-layer.ts";
 import type { Logger } from "./log.ts";
 import { OverlayFilesystem } from "./overlay/filesystem.ts";
 import type { LayerDescriptor, LogLevelName, ServeMessage, ServeRequest } from "./serve-messages.ts";
+import { collectGarbage } from "./sys/memory.ts";
 
 const port = parentPort;
 if (port === null) {
@@ -79,6 +80,7 @@ function run(request: ServeRequest): void {
         log,
         jobs,
         notifier,
+        releaseMemory: collectGarbage,
       }),
     settings: request.settings,
     log,

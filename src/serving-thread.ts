@@ -6,6 +6,12 @@ import type { ServeMessage, ServeRequest } from "./serve-messages.ts";
 /** How serving ended: of itself because the mount went, or by a failure. */
 export type ServingEnd = { readonly failure: { readonly code: number | undefined; readonly what: string } | undefined };
 
+/**
+ * Young objects of a request are few, and room that was once made for them is never given back: so little of it. How many
+ * nodes there are is for the kernel to decide: V8's own limit, which ends the thread, must not be what is met first.
+ */
+const heapLimits = { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 16 * 1024 } as const;
+
 export class ServingThread {
   readonly #worker: Worker;
   readonly #logBacklog = new SharedArrayBuffer(4);
@@ -18,7 +24,7 @@ export class ServingThread {
 
   /** Starts the thread at once: it loads its code while the main thread loads its own and prepares the request. */
   constructor() {
-    const worker = new Worker(new URL("./serve-mount.js", import.meta.url));
+    const worker = new Worker(new URL("./serve-mount.js", import.meta.url), { resourceLimits: heapLimits });
     this.#worker = worker;
     this.ready = new Promise((resolve) => {
       worker.on("message", (message: ServeMessage) => this.#hear(message, resolve));

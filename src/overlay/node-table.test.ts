@@ -32,7 +32,10 @@ let dropped: Node[];
 
 beforeEach(() => {
   dropped = [];
-  table = new NodeTable({ ...onUpper, ino: 1 }, (node) => dropped.push(node));
+  table = new NodeTable(
+    { ...onUpper, ino: 1 },
+    { dropped: (node) => dropped.push(node), releaseMemory: () => undefined },
+  );
 });
 
 function lookedUp(parent: Node, name: string, found: Discovery): Node {

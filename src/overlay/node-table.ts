@@ -17,6 +17,16 @@ export interface Discovery {
   readonly hasOrigin: boolean;
 }
 
+export interface NodeEvents {
+  /** A node is no longer in use. */
+  dropped(node: Node): void;
+  /** Half of all nodes, and many, went: what they took can be given back. */
+  releaseMemory(): void;
+}
+
+/** Fewer nodes than these are not worth a search for their memory. */
+const manyNodes = 20_000;
+
 export class NodeTable {
   readonly root: Node;
   readonly #byId = new Map<NodeId, Node>();
@@ -26,11 +36,12 @@ export class NodeTable {
   /** Goes up when a directory is renamed: cached paths of an earlier age are void. */
   #pathAge = 0;
 
-  readonly #dropped: (node: Node) => void;
+  readonly #events: NodeEvents;
+  /** The most nodes there were since memory was last released. */
+  #peak = 0;
 
-  /** @param dropped is told of each node that is no longer in use */
-  constructor(root: Omit<Discovery, "stat">, dropped: (node: Node) => void) {
-    this.#dropped = dropped;
+  constructor(root: Omit<Discovery, "stat">, events: NodeEvents) {
+    this.#events = events;
     this.root = new Node(rootNodeId, FileType.directory, root.upper, root.lowers, root.ino, root.hasOrigin);
     this.#byId.set(rootNodeId, this.root);
   }
@@ -138,6 +149,10 @@ export class NodeTable {
   forget(node: Node, count: number): void {
     node.lookups = Math.max(0, node.lookups - count);
     this.dropIfUnused(node);
+    if (this.size <= this.#peak / 2 && this.#peak - this.size >= manyNodes) {
+      this.#peak = this.size;
+      this.#events.releaseMemory();
+    }
   }
 
   dropIfUnused(node: Node): void {
@@ -166,7 +181,7 @@ export class NodeTable {
   #drop(node: Node): Node | undefined {
     this.#byId.delete(node.id);
     this.forgetInode(node);
-    this.#dropped(node);
+    this.#events.dropped(node);
     node.anchor?.close();
     for (const link of node.moreLinks ?? []) {
       childrenOf(link.parent).delete(link.name);
@@ -183,6 +198,7 @@ export class NodeTable {
     const node = new Node(this.#nextId, type, upper, lowers, ino, hasOrigin);
     this.#nextId += 1;
     this.#byId.set(node.id, node);
+    this.#peak = Math.max(this.#peak, this.size);
     return node;
   }
 

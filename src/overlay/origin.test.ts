@@ -62,6 +62,7 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
       userXattr: false,
       log: silent,
       jobs: noJobs,
+      releaseMemory: () => undefined,
       notifier: { attributesChanged: () => undefined },
     });
   });

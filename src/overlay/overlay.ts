@@ -29,6 +29,8 @@ export interface OverlayOptions {
   readonly log: Logger;
   readonly jobs: JobRunner;
   readonly notifier: Notifier;
+  /** Called when much of the memory that was in use no longer is. */
+  readonly releaseMemory: () => void;
 }
 
 export class Overlay {
@@ -71,7 +73,7 @@ export class Overlay {
         ino: this.inodes.number(stat.dev, stat.ino),
         hasOrigin: false,
       },
-      (node) => this.listings.delete(node),
+      { dropped: (node) => this.listings.delete(node), releaseMemory: options.releaseMemory },
     );
   }
 
