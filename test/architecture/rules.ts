@@ -19,7 +19,11 @@ export const areas: Readonly<Record<string, Area>> = {
   base: { holds: ["errno.ts", "log.ts"], mayImport: [], packages: [] },
   contract: { holds: "folder", mayImport: ["errno.ts"], packages: [] },
   // The jobs that sys runs on I/O threads are part of the contract.
-  sys: { holds: "folder", mayImport: ["errno.ts", "contract/slow.ts"], packages: ["koffi", "node:fs", "node:os"] },
+  sys: {
+    holds: "folder",
+    mayImport: ["errno.ts", "contract/slow.ts"],
+    packages: ["koffi", "node:fs", "node:os", "node:v8", "node:vm"],
+  },
   "fuse/protocol": { holds: "folder", mayImport: ["contract", "errno.ts", "fuse/settings.ts"], packages: [] },
   fuse: {
     holds: "folder",
