@@ -29,12 +29,14 @@ function anchor(): { closed: number; layer: WritableLayer } {
 
 let table: NodeTable;
 let dropped: Node[];
+let releases: number;
 
 beforeEach(() => {
   dropped = [];
+  releases = 0;
   table = new NodeTable(
     { ...onUpper, ino: 1 },
-    { dropped: (node) => dropped.push(node), releaseMemory: () => undefined },
+    { dropped: (node) => dropped.push(node), releaseMemory: () => void releases++ },
   );
 });
 
@@ -102,6 +104,35 @@ describe("a node is held", () => {
     table.forget(table.root, 10);
     expect(table.get(1)).toBe(table.root);
     expect(dropped).toEqual([]);
+  });
+});
+
+describe("memory is released", () => {
+  const fill = (count: number) =>
+    Array.from({ length: count }, (_, index) =>
+      lookedUp(table.root, `n${index}`, discovery(FileType.regular, { ino: index + 2 })),
+    );
+  const forgetAll = (nodes: readonly Node[]) => {
+    for (const node of nodes) {
+      table.forget(node, 1);
+    }
+  };
+
+  test("when half of many nodes went, and again when half of the rest did", () => {
+    const nodes = fill(80_000);
+    forgetAll(nodes.slice(0, 39_000));
+    expect(releases).toBe(0);
+    forgetAll(nodes.slice(39_000, 41_000));
+    expect(releases).toBe(1);
+    forgetAll(nodes.slice(41_000, 61_000));
+    expect(releases).toBe(2);
+    forgetAll(nodes.slice(61_000));
+    expect(releases).toBe(2);
+  });
+
+  test("not for few", () => {
+    forgetAll(fill(15_000));
+    expect(releases).toBe(0);
   });
 });
 
