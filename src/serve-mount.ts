@@ -9,6 +9,7 @@ import { DirectoryLayer } from "./layer/directory-layer.ts";
 import type { Logger } from "./log.ts";
 import { OverlayFilesystem } from "./overlay/filesystem.ts";
 import type { LayerDescriptor, LogLevelName, ServeMessage, ServeRequest } from "./serve-messages.ts";
+import { runJob } from "./sys/jobs.ts";
 import { collectGarbage } from "./sys/memory.ts";
 
 const port = parentPort;
@@ -82,6 +83,7 @@ function run(request: ServeRequest): void {
         notifier,
         releaseMemory: collectGarbage,
       }),
+    runJob,
     settings: request.settings,
     log,
     onReady: () => tell({ kind: "ready" }),

@@ -4,7 +4,6 @@
  */
 import { SHARE_ENV, Worker } from "node:worker_threads";
 import type { Job, JobRunner } from "../contract/slow.ts";
-import { Errno, FsError } from "../errno.ts";
 import type { Logger } from "../log.ts";
 import { makePipe, readPipe, writePipe } from "../sys/device.ts";
 import { closeDescriptor } from "../sys/open.ts";
@@ -35,15 +34,30 @@ interface WaitingJob extends JobBuffers {
 }
 
 interface RunningJob {
+  readonly job: Job;
   readonly done: JobDone;
   readonly buffer: RequestBuffer | undefined;
+  readonly reply: Buffer | undefined;
+  readonly payload: Buffer | undefined;
 }
+
+/** Does what a job says: its result or a negative errno; never throws. */
+export type RunJob = (job: Job, reply?: Buffer, payload?: Buffer) => number;
 
 /** More in the pipe would gain nothing, and both pipes hold this many records for sure. */
 const maxRunning = 64;
 const nowhere: MemoryRange = { offset: 0, length: 0 };
 
 const compiledEntry = new URL("../io-thread.js", import.meta.url);
+/**
+ * What a thread runs first. It is kept in memory, unlike the code that it loads: that may be gone from disk, or be another
+ * version's, long after the mount was made. Then the thread says so, and the core does the work itself.
+ */
+const bootstrap = `
+const { workerData } = require("node:worker_threads");
+import(workerData.entry).catch(() => require("node:fs").writeSync(workerData.resultPipe, workerData.lostRecord));
+`;
+const lostThreadId = -1;
 /** The threads only make system calls; the defaults would let each heap grow to gigabytes before it is collected. */
 const resourceLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
 
@@ -59,11 +73,18 @@ export class IoThreads implements JobRunner {
   readonly #resultBytes = Buffer.from(this.#resultNumbers.buffer);
   readonly #waiting: WaitingJob[] = [];
   readonly #running = new Map<number, RunningJob>();
+  readonly #runJob: RunJob;
   #threads = 0;
+  /** No thread could be started, or load its code: jobs are run by the core. */
+  #withoutThreads = false;
   #lastId = 0;
 
-  /** @param limit the most threads to start */
-  constructor(pool: BufferPool, limit: number, log: Logger, entry = compiledEntry) {
+  /**
+   * @param limit the most threads to start
+   * @param runJob for the case that threads can't load their code
+   */
+  constructor(pool: BufferPool, limit: number, log: Logger, runJob: RunJob, entry = compiledEntry) {
+    this.#runJob = runJob;
     this.#entry = entry;
     this.#pool = pool;
     this.#limit = limit;
@@ -99,7 +120,9 @@ export class IoThreads implements JobRunner {
       const id = this.#resultNumbers[at / 8] as number;
       const result = this.#resultNumbers[at / 8 + 1] as number;
       const running = this.#running.get(id);
-      if (running !== undefined) {
+      if (id === lostThreadId) {
+        this.#loseThread();
+      } else if (running !== undefined) {
         this.#running.delete(id);
         this.#finish(running, result);
       }
@@ -142,15 +165,48 @@ export class IoThreads implements JobRunner {
       this.#pool.lend(buffer);
     }
     this.#lastId++;
-    this.#running.set(this.#lastId, { done: waiting.done, buffer });
-    this.#record.set({
-      id: this.#lastId,
+    const running: RunningJob = {
       job: waiting.job,
-      reply: buffer && replySize ? rangeOf(buffer.reply.area(replySize)) : nowhere,
-      payload: buffer && payload ? rangeOf(placeIn(buffer, payload)) : nowhere,
+      done: waiting.done,
+      buffer,
+      reply: buffer && replySize ? buffer.reply.area(replySize) : undefined,
+      payload: buffer && payload ? placeIn(buffer, payload) : undefined,
+    };
+    this.#running.set(this.#lastId, running);
+    if (this.#withoutThreads) {
+      this.#runHere(this.#lastId, running);
+    } else {
+      this.#handOut(this.#lastId, running);
+    }
+    return true;
+  }
+
+  #handOut(id: number, { job, reply, payload }: RunningJob): void {
+    this.#record.set({
+      id,
+      job,
+      reply: reply ? rangeOf(reply) : nowhere,
+      payload: payload ? rangeOf(payload) : nowhere,
     });
     writePipe(this.#jobs.writeFd, this.#record.bytes, jobRecordSize);
-    return true;
+  }
+
+  /** The result goes by the pipe all the same: nobody expects it before this call returns. */
+  #runHere(id: number, { job, reply, payload }: RunningJob): void {
+    const record = resultRecord(id, this.#runJob(job, reply, payload));
+    writePipe(this.#results.writeFd, record, record.length);
+  }
+
+  /** With the last thread gone, what waits in the pipe for it is done here, and all that comes. */
+  #loseThread(): void {
+    this.#threads--;
+    if (this.#threads === 0 && !this.#withoutThreads) {
+      this.#withoutThreads = true;
+      this.#log.error({}, "I/O threads can't load their code: slow calls hold up the mount from now on");
+      for (const [id, running] of this.#running) {
+        this.#runHere(id, running);
+      }
+    }
   }
 
   /** The one that holds the payload already, else a free one; null where none is. */
@@ -158,27 +214,31 @@ export class IoThreads implements JobRunner {
     return (payload && this.#pool.holderOf(payload)) ?? this.#pool.take() ?? null;
   }
 
-  /** Starts one thread more if all are busy and the limit allows it. Throws EAGAIN where there is none at all. */
+  /** Starts one thread more if all are busy and the limit allows it. */
   #startThread(): void {
-    if (this.#threads >= this.#limit || this.#running.size < this.#threads) {
+    if (this.#withoutThreads || this.#threads >= this.#limit || this.#running.size < this.#threads) {
       return;
     }
     const workerData: IoThreadData = {
       jobPipe: this.#jobs.readFd,
       resultPipe: this.#results.writeFd,
       memory: this.#pool.memory,
+      entry: this.#entry.href,
+      lostRecord: resultRecord(lostThreadId, 0),
     };
     try {
       // Nothing listens to the worker's events: the loop of the thread that starts it never turns.
-      new Worker(this.#entry, { workerData, env: SHARE_ENV, execArgv: [], resourceLimits }).unref();
+      new Worker(bootstrap, { eval: true, workerData, env: SHARE_ENV, execArgv: [], resourceLimits }).unref();
       this.#threads++;
     } catch (error) {
       this.#log.warn({ err: error, running: this.#threads }, "no further I/O thread could be started");
-      if (this.#threads === 0) {
-        throw new FsError(Errno.EAGAIN, "start of an I/O thread", { cause: error });
-      }
+      this.#withoutThreads = this.#threads === 0;
     }
   }
+}
+
+function resultRecord(id: number, result: number): Buffer {
+  return Buffer.from(new Float64Array([id, result]).buffer);
 }
 
 /** Data that wait for their job must not lie in a buffer that the next request is read into. */

@@ -10,7 +10,7 @@ import type { Logger } from "../log.ts";
 import { pollTwo, Ready, readRequest, setNonBlocking, writeReply } from "../sys/device.ts";
 import { BufferPool, type RequestBuffer } from "./buffers.ts";
 import { Dispatcher } from "./dispatch.ts";
-import { IoThreads } from "./io-threads.ts";
+import { IoThreads, type RunJob } from "./io-threads.ts";
 import {
   type Connection,
   decodeInit,
@@ -30,6 +30,8 @@ export interface SessionOptions {
   makeFilesystem(jobs: JobRunner, notifier: Notifier): Filesystem;
   readonly settings: FuseSettings;
   readonly log: Logger;
+  /** Does a slow call on the core's own thread, should there be no other. */
+  readonly runJob: RunJob;
   /** Module that an I/O thread begins with, if not the compiled one beside this. */
   readonly ioThreadEntry?: URL;
   /** The kernel has got the answer to its first message: the mount is usable. */
@@ -81,7 +83,7 @@ class Session {
     this.#log = log;
     this.#settings = settings;
     this.#pool = new BufferPool(bufferCount, settings.maxWrite);
-    this.#threads = new IoThreads(this.#pool, settings.ioThreads, log, options.ioThreadEntry);
+    this.#threads = new IoThreads(this.#pool, settings.ioThreads, log, options.runJob, options.ioThreadEntry);
     this.#reply = new ReplyWriter(Buffer.alloc(replyRoom + settings.maxWrite));
     this.#current = this.#pool.take() as RequestBuffer;
   }

@@ -12,6 +12,7 @@ import { serve } from "../../src/fuse/session.ts";
 import { defaultFuseSettings, type FuseSettings } from "../../src/fuse/settings.ts";
 import type { Logger } from "../../src/log.ts";
 import { openFuseDevice } from "../../src/sys/device.ts";
+import { runJob } from "../../src/sys/jobs.ts";
 import { mount } from "../../src/sys/mount.ts";
 import { closeDescriptor } from "../../src/sys/open.ts";
 
@@ -77,6 +78,7 @@ export function runInMount(
       makeFilesystem,
       settings: { ...defaultFuseSettings, ...settings },
       log,
+      runJob,
       ioThreadEntry,
       onReady: () => undefined,
     });
