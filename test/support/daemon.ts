@@ -1,16 +1,22 @@
 /** Veneer's daemon, seen from outside. */
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 
-/** The process that holds the lock on this upper directory; proc_locks(5) has the format. */
-export function daemonOf(upper: string): number {
+/** The process that holds the lock on this upper directory, if any does; proc_locks(5) has the format. */
+export function lockHolder(upper: string): number | undefined {
   const { ino } = lstatSync(upper, { bigint: true });
   const line = readFileSync("/proc/locks", "latin1")
     .split("\n")
     .find((lock) => lock.includes(" FLOCK ") && lock.includes(`:${ino} `));
-  if (line === undefined) {
+  return line === undefined ? undefined : Number(line.trim().split(/\s+/)[4]);
+}
+
+/** The daemon whose upper this is. */
+export function daemonOf(upper: string): number {
+  const pid = lockHolder(upper);
+  if (pid === undefined) {
     throw new Error(`no process has locked ${upper}`);
   }
-  return Number(line.trim().split(/\s+/)[4]);
+  return pid;
 }
 
 /** Private memory of a process in kB, and how many descriptors it holds. */

@@ -3,11 +3,12 @@
  * everything is unmounted, and the lowers must be byte for byte and mtime for mtime what they were.
  */
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from "vitest";
 import { type Agent, CallError, startAgent } from "./agent.ts";
-import { mountsBelow, runOk } from "./programs.ts";
+import { endsWithin, lockHolder } from "./daemon.ts";
+import { runOk, unmountAll } from "./programs.ts";
 import { makeScratch, removeScratch } from "./scratch.ts";
 import { type Described, describeTree, type Snapshot, type SnapshotOptions, type Tree } from "./tree.ts";
 
@@ -147,7 +148,7 @@ export class Overlay {
   /** Started while the test before runs: a start takes as long as a mount. */
   #spare: Agent | undefined;
   #lowers: { path: string; before: Snapshot }[] = [];
-  #works: string[] = [];
+  #writable: { upper: string; work: string }[] = [];
   #mounts = 0;
 
   constructor(kind: OverlayKind) {
@@ -207,8 +208,9 @@ export class Overlay {
   /** Mounts layers that are there already. The lowers given by `buildLower` are watched, others are not. */
   async mountPaths(paths: MountPaths): Promise<Mounted> {
     await mountOverlay(this.kind, paths);
-    if (paths.work !== null) {
-      this.#works.push(paths.work);
+    if (paths.upper !== null && paths.work !== null) {
+      const cwd = paths.cwd ?? "/";
+      this.#writable.push({ upper: resolve(cwd, paths.upper), work: resolve(cwd, paths.work) });
     }
     return new Mounted(this, paths, await this.agent());
   }
@@ -237,22 +239,23 @@ export class Overlay {
   async finish(): Promise<void> {
     const agents = this.#agents.splice(0);
     const lowers = this.#lowers.splice(0);
-    const works = this.#works.splice(0);
+    const writable = this.#writable.splice(0).filter(({ upper, work }) => existsSync(upper) && existsSync(work));
     await Promise.all(agents.map((agent) => agent.end()));
     this.#spare ??= startAgent();
-    const complaints: string[] = [];
-    for (const mount of mountsBelow(`${this.#scratch}/`).filter(isOverlay)) {
-      try {
-        await unmountOverlay(mount.type === "overlay" ? "kernel" : "veneer", mount.mountpoint);
-      } catch (error) {
-        complaints.push(String(error));
+    const daemons = writable.flatMap(({ upper }) => lockHolder(upper) ?? []);
+    const complaints = await unmountAll(`${this.#scratch}/`, (mount) => isOverlay(mount.type));
+    for (const daemon of daemons) {
+      if (!(await endsWithin(daemon, 10_000))) {
+        complaints.push(`the daemon (${daemon}) did not end with its mount`);
       }
     }
-    if (complaints.length === 0) {
-      await this.#check(lowers, works);
+    try {
+      expect(complaints, "unmounting").toEqual([]);
+      await this.#check(lowers, writable);
+    } finally {
+      complaints.push(...(await removeScratch(this.#scratch)));
     }
-    complaints.push(...(await removeScratch(this.#scratch)));
-    expect(complaints, "unmounting").toEqual([]);
+    expect(complaints, "cleaning up").toEqual([]);
   }
 
   /** For the hooks of describeOverlay. */
@@ -261,13 +264,16 @@ export class Overlay {
     await this.#host?.end();
   }
 
-  async #check(lowers: readonly { path: string; before: Snapshot }[], works: readonly string[]): Promise<void> {
+  async #check(
+    lowers: readonly { path: string; before: Snapshot }[],
+    writable: readonly { work: string }[],
+  ): Promise<void> {
     for (const { path, before } of lowers) {
       expect(await this.host.snapshot(path, { blocks: true }), "the lower is unchanged").toEqual(before);
     }
     // The kernel leaves a whiteout of its own in workdir and clears it at the next mount; Veneer leaves nothing.
     if (this.kind === "veneer") {
-      for (const work of works.filter(existsSync)) {
+      for (const { work } of writable) {
         const left = readdirSync(work, { recursive: true }).filter((name) => name !== "work");
         expect(left, "left in workdir").toEqual([]);
       }
@@ -275,8 +281,8 @@ export class Overlay {
   }
 }
 
-function isOverlay(mount: { type: string }): boolean {
-  return mount.type === "overlay" || mount.type.startsWith("fuse");
+function isOverlay(type: string): boolean {
+  return type === "overlay" || type.startsWith("fuse");
 }
 
 /** VENEER_TEST_OVERLAYS=kernel (or veneer) runs one of the two only. */

@@ -56,12 +56,15 @@ export function abortFuse(minor: string): void {
 }
 
 /**
- * Unmounts everything below `prefix`, whatever it takes.
+ * Unmounts everything below `prefix` that is `wanted`, the newest first, whatever it takes.
  * @returns what did not go by itself, one sentence each
  */
-export async function unmountAll(prefix: string): Promise<string[]> {
+export async function unmountAll(
+  prefix: string,
+  wanted: (mount: MountLine) => boolean = () => true,
+): Promise<string[]> {
   const complaints: string[] = [];
-  for (const mount of mountsBelow(prefix)) {
+  for (const mount of mountsBelow(prefix).filter(wanted)) {
     const result = await runProgram(["umount", mount.mountpoint], "/", 10_000);
     if (result.status === 0) {
       continue;
