@@ -4,7 +4,7 @@
  */
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Agent } from "../support/agent.ts";
-import { type Mounted, mountOverlay, Overlay, unmountOverlay } from "../support/overlay.ts";
+import { type Mounted, Overlay } from "../support/overlay.ts";
 import { Described, file, type Snapshot, symlink, type Tree, whiteout } from "../support/tree.ts";
 
 type Random = (below: number) => number;
@@ -57,7 +57,12 @@ interface Side {
   readonly sys: Agent;
   readonly mnt: string;
   /** Open files, by slot. */
-  readonly handles: Map<number, number>;
+  readonly handles: Map<number, Handle>;
+}
+
+interface Handle {
+  readonly fd: number;
+  readonly writable: boolean;
 }
 
 async function told(sys: Agent, where: string | number): Promise<unknown> {
@@ -124,18 +129,32 @@ function handleStep(random: Random): Step {
   const on =
     (call: (sys: Agent, fd: number) => Promise<unknown>): Step["run"] =>
     ({ sys, handles }) => {
-      const fd = handles.get(slot);
-      return fd === undefined ? Promise.resolve("no handle") : call(sys, fd);
+      const handle = handles.get(slot);
+      return handle === undefined ? Promise.resolve("no handle") : call(sys, handle.fd);
     };
+  /* By a read-only handle the kernel's overlay can't change what has no name any more: see unlinked.test.ts. */
+  const onWritable =
+    (call: (sys: Agent, fd: number) => Promise<unknown>): Step["run"] =>
+    ({ sys, handles }) => {
+      const handle = handles.get(slot);
+      return handle?.writable ? call(sys, handle.fd) : Promise.resolve("no writable handle");
+    };
+  const copy: Step["run"] = ({ sys, handles }) => {
+    const [from, to] = [handles.get(slot), handles.get((slot + 1) % 6)];
+    return from === undefined || to === undefined
+      ? Promise.resolve("no handles")
+      : sys.copyFileRange(from.fd, to.fd, number, 0, number);
+  };
   const open =
     (flags: string): Step["run"] =>
     async ({ sys, mnt, handles }) => {
       const before = handles.get(slot);
       if (before !== undefined) {
         handles.delete(slot);
-        await sys.close(before);
+        await sys.close(before.fd);
       }
-      handles.set(slot, await sys.open(`${mnt}/${path}`, flags));
+      const fd = await sys.open(flags.includes("O_TMPFILE") ? mnt : `${mnt}/${path}`, flags);
+      handles.set(slot, { fd, writable: flags.includes("O_RDWR") });
       return "opened";
     };
   const steps: [string, Step["run"]][] = [
@@ -144,6 +163,15 @@ function handleStep(random: Random): Step {
     ["open O_RDONLY", open("O_RDONLY|O_NONBLOCK")],
     ["open O_APPEND|O_TRUNC", open("O_RDWR|O_APPEND|O_TRUNC|O_NONBLOCK")],
     ["open O_EXCL", open("O_RDWR|O_CREAT|O_EXCL")],
+    ["open O_TMPFILE", open("O_RDWR|O_TMPFILE")],
+    ["link of the handle", ({ sys, mnt, handles }) => linkHandle(sys, handles.get(slot), `${mnt}/${path}`)],
+    ["copy_file_range", copy],
+    ["fchmod", onWritable((sys, fd) => sys.chmod(fd, pick(randomFrom(number), modes)))],
+    ["fchown", onWritable((sys, fd) => sys.chown(fd, number % 4, number % 3))],
+    ["fsetxattr", onWritable((sys, fd) => sys.setxattr(fd, "user.h", text.slice(0, 9)))],
+    ["fallocate", onWritable((sys, fd) => sys.fallocate(fd, "", number, 100))],
+    ["punch", onWritable((sys, fd) => sys.fallocate(fd, "PUNCH_HOLE|KEEP_SIZE", number, 500))],
+    ["fsync", on((sys, fd) => sys.fsync(fd))],
     ["pread", on((sys, fd) => sys.pread(fd, 5000, number))],
     ["pwrite", on((sys, fd) => sys.pwrite(fd, text, number))],
     ["write", on((sys, fd) => sys.write(fd, text))],
@@ -152,6 +180,17 @@ function handleStep(random: Random): Step {
   ];
   const [name, run] = pick(random, steps);
   return { title: `handle ${slot}: ${name} ${path} (${number})`, run };
+}
+
+async function linkHandle(sys: Agent, handle: Handle | undefined, path: string): Promise<unknown> {
+  return handle === undefined ? "no handle" : sys.linkFd(handle.fd, path);
+}
+
+async function closeAll({ sys, handles }: Side): Promise<void> {
+  for (const { fd } of handles.values()) {
+    await sys.close(fd);
+  }
+  handles.clear();
 }
 
 async function outcome(step: Step, side: Side): Promise<unknown> {
@@ -194,15 +233,23 @@ describe("random work on both overlays", () => {
     await Promise.all(both.map((overlay) => overlay.end()));
   });
 
-  const [from = 1, to = 8] = (process.env.VENEER_TEST_SEEDS ?? "1-8").split("-").map(Number);
+  const [from = 1, to = 8] = (process.env.VENEER_TEST_SEEDS ?? "1-6").split("-").map(Number);
   const seeds = Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
   test.each(seeds)("seed %i", async (seed) => {
     const mounts = [await mountRandom(kernel, seed), await mountRandom(veneer, seed)] as const;
-    const sides = mounts.map(({ sys, mnt }) => ({ sys, mnt, handles: new Map<number, number>() }));
+    const sides = mounts.map(({ sys, mnt }) => ({ sys, mnt, handles: new Map<number, Handle>() }));
     const random = randomFrom(seed + 1_000_000);
     const history: string[] = [];
-    for (let count = 0; count < 400; count++) {
+    for (let count = 0; count < 600; count++) {
+      if (count % 200 === 199) {
+        await Promise.all(sides.map(closeAll));
+        // Now and then each goes on with what the other one has made.
+        const swapped = count > 200;
+        await mounts[0].remount(swapped ? "veneer" : "kernel");
+        await mounts[1].remount(swapped ? "kernel" : "veneer");
+        history.push(swapped ? "remount by the other overlay" : "remount");
+      }
       const step = random(4) === 0 ? handleStep(random) : pathStep(random);
       const [expected, found] = await Promise.all(sides.map((side) => outcome(step, side)));
       history.push(`${step.title}: ${JSON.stringify(expected)?.slice(0, 60)}`);
@@ -211,20 +258,8 @@ describe("random work on both overlays", () => {
     const views = await Promise.all(mounts.map((mounted) => mounted.view({ times: false })));
     expect(views[1], `seed ${seed}: the view`).toEqual(views[0]);
     await Promise.all(mounts.map(({ sys }) => sys.end()));
-    await unmountOverlay("kernel", mounts[0].mnt);
-    await unmountOverlay("veneer", mounts[1].mnt);
+    await Promise.all(mounts.map((mounted) => mounted.unmount()));
     const uppers = [await comparable(kernel, mounts[0]), await comparable(veneer, mounts[1])];
     expect(uppers[1], `seed ${seed}: the upper`).toEqual(uppers[0]);
-    // Each overlay shows what the other one left.
-    for (const [kind, mounted] of [
-      ["veneer", mounts[0]],
-      ["kernel", mounts[1]],
-    ] as const) {
-      const { lowers, upper, work, mnt } = mounted;
-      await mountOverlay(kind, { lowers, upper, work, mountpoint: mnt, options: [] });
-      const crossed = await kernel.host.snapshot(mnt, { times: false });
-      expect(crossed, `seed ${seed}: as ${kind} shows it`).toEqual(views[0]);
-      await unmountOverlay(kind, mnt);
-    }
   });
 });
