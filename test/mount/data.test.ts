@@ -1,7 +1,7 @@
 /** File data: every way to read, write and map it, sizes, holes, ranges. */
 import { expect, test } from "vitest";
 import { describeOverlay, refuses } from "../support/overlay.ts";
-import { makeFileSystem } from "../support/scratch.ts";
+import { makeFileSystem, whyWithout } from "../support/scratch.ts";
 import { file, sparse } from "../support/tree.ts";
 
 describeOverlay("data", (overlay) => {
@@ -295,7 +295,9 @@ describeOverlay("data", (overlay) => {
     await refuses("ENOTTY", m.sys.ioctl(fd, 0x5401, 64));
   });
 
-  test("reflinks: FICLONE within an upper that can", async () => {
+  test("reflinks: FICLONE within an upper that can", async ({ skip }) => {
+    const why = whyWithout("xfs");
+    skip(why !== undefined, why);
     await makeFileSystem("xfs", `${overlay.scratch}/xfs`);
     const m = await overlay.mount({ lowers: [{}], upperArea: `${overlay.scratch}/xfs` });
     await m.sys.writeFile(`${m.mnt}/a`, "data".repeat(10_000));

@@ -68,7 +68,11 @@ interface Handle {
 async function told(sys: Agent, where: string | number): Promise<unknown> {
   const stat = typeof where === "number" ? await sys.stat(where) : await sys.lstat(where);
   const { type, mode, uid, gid, size, nlink } = stat;
-  return type === "dir" ? { type, mode, uid, gid } : { type, mode, uid, gid, size, nlink };
+  if (type === "dir") {
+    return { type, mode, uid, gid };
+  }
+  // The kernel counts 1 for a lower file that is open and has lost its name, where every file system says 0.
+  return { type, mode, uid, gid, size, nlink: typeof where === "number" ? undefined : nlink };
 }
 
 /** Opens so that a FIFO does not wait for its other end. */

@@ -91,7 +91,9 @@ describeOverlay("robustness", (overlay) => {
     expect(await m.sys.readFile(`${m.mnt}/f`)).toBe("data");
   });
 
-  test("mistake 13: after a walk of very many files, forgotten, memory and descriptors are what they were", async () => {
+  test("mistake 13: after a walk of very many files, forgotten, memory and descriptors are what they were", async ({
+    annotate,
+  }) => {
     if (overlay.kind === "kernel") {
       // No daemon: the kernel's own caches hold what there is. The walk itself must work all the same.
       const m = await overlay.mount({ lowers: [{ d: { f: "1" } }] });
@@ -133,6 +135,7 @@ describeOverlay("robustness", (overlay) => {
       after = usageOf(daemon);
     }
     const figures = `kB before ${before.privateKb}, with ${fileCount} files ${full.privateKb}, forgotten ${after.privateKb}`;
+    await annotate(figures);
     expect(after.privateKb - before.privateKb, figures).toBeLessThan(30_000);
     expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 2);
     await refuses("ENOENT", m.sys.lstat(`${mountpoint}/d5/absent`));

@@ -1,5 +1,5 @@
 /** Directories for tests on a real file system, and loop-mounted file systems of other kinds. */
-import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runOk, runProgram, unmountAll } from "./programs.ts";
 
@@ -33,6 +33,15 @@ const makers: Readonly<Record<Exclude<FileSystemKind, "tmpfs">, readonly string[
   xfs: ["mkfs.xfs", "-q", "-f"],
   btrfs: ["mkfs.btrfs", "-q", "-f"],
 };
+
+/** Why this machine can't make such a file system; undefined where it can. For a test to skip, saying so. */
+export function whyWithout(kind: FileSystemKind): string | undefined {
+  if (kind !== "tmpfs" && !existsSync("/dev/loop-control")) {
+    return "there are no loop devices here: /dev/loop-control is missing";
+  }
+  const known = readFileSync("/proc/filesystems", "latin1").split(/\s/).includes(kind);
+  return known ? undefined : `the kernel has no ${kind}, or not loaded its module`;
+}
 
 /**
  * A new file system of 400 MB (sparse) mounted at `mountpoint`, from an image beside it; it goes with the scratch directory that it lies in.
