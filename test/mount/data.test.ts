@@ -293,6 +293,10 @@ describeOverlay("data", (overlay) => {
     await m.sys.chmod(`${m.mnt}/f`, 0o600);
     expect(await m.sys.readFile(`${m.mnt}/f`)).toBe("12");
     await refuses("ENOTTY", m.sys.ioctl(fd, 0x5401, 64));
+    // FS_IOC_FSGETXATTR: project id, extent size and flags, as the layer has them.
+    const below = await overlay.host.open(`${m.upper}/f`, "O_RDONLY");
+    expect(await m.sys.ioctl(fd, 0x801c581f, 28)).toBe(await overlay.host.ioctl(below, 0x801c581f, 28));
+    await overlay.host.close(below);
   });
 
   test("reflinks: FICLONE within an upper that can", async ({ skip }) => {

@@ -95,6 +95,18 @@ describeOverlay("processes", (overlay) => {
     expect((await m.sys.run(["/bin/true"], {})).status).toBe(0);
   });
 
+  test("a mount in use is not unmounted, and goes on", async () => {
+    const m = await overlay.mount({ lowers: [{ f: "1", d: {} }] });
+    const fd = await m.sys.open(`${m.mnt}/f`, "O_RDONLY");
+    await m.sys.chdir(`${m.mnt}/d`);
+    const refused = await overlay.host.run(["umount", m.mnt], {});
+    expect(refused.status).toBe(32);
+    expect(refused.stderr).toContain("busy");
+    expect(await m.sys.pread(fd, 1, 0)).toBe("1");
+    await m.sys.writeFile("new", "2");
+    expect(await m.sys.readFile(`${m.mnt}/d/new`)).toBe("2");
+  });
+
   test("four hundred operations at a time by eight processes", async () => {
     const lower = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`f${index}`, `lower ${index}`]));
     const m = await overlay.mount({ lowers: [{ shared: lower, other: lower }] });

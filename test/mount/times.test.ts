@@ -100,6 +100,24 @@ describeOverlay("times", (overlay) => {
     await same();
   });
 
+  test("statx tells the birth time of the layer's file, and its attribute bits as far as they come through", async () => {
+    const m = await overlay.mount({ lowers: [{ f: "1", d: {} }] });
+    for (const name of ["f", "d"]) {
+      const lower = await overlay.host.statx(`${m.lowers[0]}/${name}`);
+      expect((await m.sys.statx(`${m.mnt}/${name}`)).btime, name).toBe(lower.btime);
+    }
+    await m.sys.appendFile(`${m.mnt}/f`, "+");
+    expect((await m.sys.statx(`${m.mnt}/f`)).btime).toBe((await overlay.host.statx(`${m.upper}/f`)).btime);
+    const appendOnly = 0x20;
+    const fd = await m.sys.open(`${m.mnt}/f`, "O_RDONLY");
+    const flags = await m.sys.getFlags(fd);
+    await m.sys.setFlags(fd, flags | appendOnly);
+    const { attributes } = await m.sys.statx(`${m.mnt}/f`);
+    await m.sys.setFlags(fd, flags);
+    // FUSE takes the birth time of a daemon's answer to statx, and leaves the attribute bits.
+    expect(attributes & BigInt(appendOnly)).toBe(overlay.kind === "kernel" ? BigInt(appendOnly) : 0n);
+  });
+
   test("cp -a and tar keep every time", async () => {
     const meta = { mtime: 1_234_567_890n * second + 987_654_321n };
     const m = await overlay.mount({ lowers: [{ d: dir({ f: file("1", meta), s: symlink("f", meta) }, meta) }] });
