@@ -13,6 +13,8 @@ test("the names are those of Linux overlayfs, in the namespace that was chosen",
     opaque: "trusted.overlay.opaque",
     origin: "trusted.overlay.origin",
     impure: "trusted.overlay.impure",
+    redirect: "trusted.overlay.redirect",
+    metacopy: "trusted.overlay.metacopy",
   });
   expect(user.opaque).toBe("user.overlay.opaque");
 });

@@ -1,5 +1,5 @@
 /** The merged listing of a directory: read from the layers once, then kept right by every operation. */
-import type { DirectorySink, Entry } from "../contract/filesystem.ts";
+import type { DirectorySink } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import { FsError } from "../errno.ts";
 import type { Place } from "../layer/layer.ts";
@@ -31,12 +31,7 @@ export function readDirectory(
     if (withEntries) {
       addWithEntry(overlay, node, listed, sink);
     } else {
-      sink.add(
-        listed.name,
-        listed.ino === 0 ? lookedUpInode(overlay, node, listed) : listed.ino,
-        listed.type,
-        listed.offset,
-      );
+      sink.add(listed.name, shownInode(overlay, node, listed), listed.type, listed.offset);
     }
   }
 }
@@ -77,29 +72,38 @@ function addDots(node: Node, offset: number, withEntries: boolean, sink: Directo
   return true;
 }
 
-/** An object that can't be looked up is told without attributes: the caller meets the error when it asks for them. */
 function addWithEntry(overlay: Overlay, parent: Node, listed: Listed, sink: DirectorySink): void {
-  let entry: Entry | undefined;
-  try {
+  const entry = tolerant(overlay, () => {
     const found = findNodeAndStat(overlay, parent, listed.name);
-    entry = found === undefined ? undefined : overlay.entry(found.node, found.stat);
+    return found === undefined ? undefined : overlay.entry(found.node, found.stat);
+  });
+  sink.addWithEntry(listed.name, entry?.attributes.ino ?? listed.ino, listed.type, listed.offset, entry);
+}
+
+function shownInode(overlay: Overlay, parent: Node, listed: Listed): number {
+  if (!listed.foreign) {
+    return listed.ino;
+  }
+  const node = tolerant(overlay, () => findNode(overlay, parent, listed.name));
+  if (node === undefined) {
+    return listed.ino;
+  }
+  const { ino } = node;
+  overlay.nodes.dropIfUnused(node);
+  return ino;
+}
+
+/** One object that can't be looked up is no reason not to list the others: the caller meets the error when it asks for it. */
+function tolerant<T>(overlay: Overlay, look: () => T): T | undefined {
+  try {
+    return look();
   } catch (error) {
     if (!(error instanceof FsError)) {
       throw error;
     }
     overlay.log.debug({ err: error }, "readdir: an entry can't be looked up");
+    return undefined;
   }
-  sink.addWithEntry(listed.name, entry?.attributes.ino ?? listed.ino, listed.type, listed.offset, entry);
-}
-
-function lookedUpInode(overlay: Overlay, parent: Node, listed: Listed): number {
-  const node = findNode(overlay, parent, listed.name);
-  if (node === undefined) {
-    return 0;
-  }
-  const { ino } = node;
-  overlay.nodes.dropIfUnused(node);
-  return ino;
 }
 
 function listingOf(overlay: Overlay, node: Node): Listing {
@@ -131,7 +135,7 @@ function fill(overlay: Overlay, node: Node, place: Place, isUpper: boolean, list
       whiteouts.push(name);
     } else if (!hidden.has(name)) {
       const foreign = mayHaveOrigin || (mayMerge && type === FileType.directory);
-      listing.fill(name, type, foreign ? 0 : overlay.inodes.number(dev, ino));
+      listing.fill(name, type, overlay.inodes.number(dev, ino), foreign);
     }
   }
   for (const name of whiteouts) {

@@ -8,7 +8,7 @@ const { regular, directory } = FileType;
 function listingOf(...names: string[]): Listing {
   const listing = new Listing();
   for (const [index, name] of names.entries()) {
-    listing.fill(name, regular, index + 1);
+    listing.fill(name, regular, index + 1, false);
   }
   return listing;
 }
@@ -18,12 +18,12 @@ const namesFrom = (listing: Listing, offset: number) => [...listing.from(offset)
 describe("filling", () => {
   test("keeps the order and the first object of a name: the one of the topmost layer", () => {
     const listing = new Listing();
-    listing.fill("b", directory, 7);
-    listing.fill("a", regular, 8);
-    listing.fill("b", regular, 9);
+    listing.fill("b", directory, 7, false);
+    listing.fill("a", regular, 8, false);
+    listing.fill("b", regular, 9, false);
     expect([...listing.from(0)]).toEqual([
-      { offset: 3, name: "b", type: directory, ino: 7 },
-      { offset: 4, name: "a", type: regular, ino: 8 },
+      { offset: 3, name: "b", type: directory, ino: 7, foreign: false },
+      { offset: 4, name: "a", type: regular, ino: 8, foreign: false },
     ]);
     expect(listing.size).toBe(2);
     expect(listing.changed).toBe(false);
@@ -44,8 +44,8 @@ describe("changes", () => {
     const listing = listingOf("a", "b");
     listing.put("a", directory, 9);
     expect([...listing.from(0)]).toEqual([
-      { offset: 4, name: "b", type: regular, ino: 2 },
-      { offset: 5, name: "a", type: directory, ino: 9 },
+      { offset: 4, name: "b", type: regular, ino: 2, foreign: false },
+      { offset: 5, name: "a", type: directory, ino: 9, foreign: false },
     ]);
     expect(listing.changed).toBe(true);
   });

@@ -13,8 +13,10 @@ export interface Listed {
   readonly name: Name;
   /** The S_IFMT bits. */
   readonly type: number;
-  /** The inode number shown; 0 where a lookup has to tell it. */
+  /** The inode number of the object in its layer, which is the one shown unless `foreign`. */
   readonly ino: number;
+  /** Only a lookup tells the inode number shown: that of a lower object, perhaps. */
+  readonly foreign: boolean;
 }
 
 /** Offsets 1 and 2 are behind "." and "..". */
@@ -38,9 +40,9 @@ export class Listing {
   }
 
   /** Adds a name while the listing is being read from the layers; the first one to come stays. */
-  fill(name: Name, type: number, ino: number): void {
+  fill(name: Name, type: number, ino: number, foreign: boolean): void {
     if (!this.#positions.has(name)) {
-      this.#append(name, type, ino);
+      this.#append(name, type, ino, foreign);
     }
   }
 
@@ -48,7 +50,7 @@ export class Listing {
   put(name: Name, type: number, ino: number): void {
     this.remove(name);
     this.changed = true;
-    this.#append(name, type, ino);
+    this.#append(name, type, ino, false);
   }
 
   remove(name: Name): void {
@@ -77,10 +79,10 @@ export class Listing {
     }
   }
 
-  #append(name: Name, type: number, ino: number): void {
+  #append(name: Name, type: number, ino: number, foreign: boolean): void {
     this.#lastOffset += 1;
     this.#positions.set(name, this.#entries.length);
-    this.#entries.push({ offset: this.#lastOffset, name, type, ino });
+    this.#entries.push({ offset: this.#lastOffset, name, type, ino, foreign });
   }
 
   /** The first position whose entry lies behind `offset`. */

@@ -14,7 +14,7 @@ function directory(): Node {
 function listingOf(count: number): Listing {
   const listing = new Listing();
   for (let index = 0; index < count; index++) {
-    listing.fill(`n${index}`, FileType.regular, index + 1);
+    listing.fill(`n${index}`, FileType.regular, index + 1, false);
   }
   return listing;
 }

@@ -13,6 +13,7 @@ import { InodeNumbers } from "./inode-numbers.ts";
 import { Listings } from "./listings.ts";
 import { isMerged, isRemoved, type Node } from "./node.ts";
 import { NodeTable } from "./node-table.ts";
+import { OriginLayers } from "./origin.ts";
 import { WorkDir } from "./work-dir.ts";
 
 export interface OverlayOptions {
@@ -45,6 +46,7 @@ export class Overlay {
   readonly nodes: NodeTable;
   readonly inodes: InodeNumbers;
   readonly listings: Listings = new Listings();
+  readonly originLayers: OriginLayers;
   /** Set when the upper could not be brought back to a sound state: nothing is changed any more. */
   #readOnly: boolean;
   readonly #droppedXattrs = new Set<Name>();
@@ -57,6 +59,7 @@ export class Overlay {
     }
     this.upper = options.upper;
     this.lowers = options.lowers;
+    this.originLayers = new OriginLayers(options.lowers);
     this.volatile = options.volatile;
     this.marks = markNames(options.userXattr);
     this.log = options.log;

@@ -4,7 +4,7 @@
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, Place, Stat } from "../layer/layer.ts";
-import { isMarked, isWhiteout } from "../layer/marks.ts";
+import { isMarked, isOpaque, isWhiteout, requireData } from "../layer/marks.ts";
 import { isRemoved, joinPath, type Node } from "./node.ts";
 import type { Discovery } from "./node-table.ts";
 import { originOf } from "./origin.ts";
@@ -114,10 +114,16 @@ function lowerParts(overlay: Overlay, parent: Node, name: Name, firstOnly: boole
       break;
     }
     parts.push({ place, stat });
-    if (firstOnly || !isDirectory(stat)) {
+    if (firstOnly || index === last) {
       break;
     }
-    if (index < last && isMarked(place.layer, place.path, overlay.marks.opaque)) {
+    if (!isDirectory(stat)) {
+      if (isRegular(stat)) {
+        requireData(overlay.marks, place.layer, place.path);
+      }
+      break;
+    }
+    if (isOpaque(overlay.marks, place.layer, place.path)) {
       break;
     }
   }
@@ -137,7 +143,11 @@ function foundOnLowers(overlay: Overlay, parts: readonly LowerPart[]): Found {
 }
 
 function foundFile(overlay: Overlay, parent: Node, path: LayerPath, stat: Stat): Found {
-  const origin = isImpure(overlay, parent) ? originOf(overlay, path, stat) : undefined;
+  const mayBeCopy = overlay.upper !== undefined && isImpure(overlay, parent);
+  if (mayBeCopy && isRegular(stat)) {
+    requireData(overlay.marks, overlay.upper, path);
+  }
+  const origin = mayBeCopy ? originOf(overlay, path, stat) : undefined;
   const { dev, ino } = origin ?? stat;
   return {
     kind: "found",
@@ -151,8 +161,9 @@ function foundFile(overlay: Overlay, parent: Node, path: LayerPath, stat: Stat):
 
 /** A merged directory shows the inode number of its topmost lower part, as before its copy-up. */
 function foundDirectory(overlay: Overlay, parent: Node, name: Name, path: LayerPath, stat: Stat): Found {
-  const upper = overlay.upper;
-  const opaque = parent.lowers.length === 0 || upper === undefined || isMarked(upper, path, overlay.marks.opaque);
+  // Only below a directory with lower parts, or moved to an impure one, can there be anything to hide or to redirect.
+  const mayHaveMarks = parent.lowers.length > 0 || isImpure(overlay, parent);
+  const opaque = mayHaveMarks && overlay.upper !== undefined && isOpaque(overlay.marks, overlay.upper, path);
   const parts = opaque ? [] : lowerParts(overlay, parent, name, false).filter((part) => isDirectory(part.stat));
   const { dev, ino } = parts[0]?.stat ?? stat;
   return {
@@ -173,6 +184,10 @@ export function isImpure(overlay: Overlay, node: Node): boolean {
   }
   state.impure ??= isMarked(overlay.upper, overlay.nodes.upperPath(node), overlay.marks.impure);
   return state.impure;
+}
+
+function isRegular(stat: Stat): boolean {
+  return (stat.mode & FileType.mask) === FileType.regular;
 }
 
 function isDirectory(stat: Stat): boolean {

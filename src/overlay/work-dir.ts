@@ -2,6 +2,7 @@
  * The staging area: `work` in the user's workdir, where objects are made complete before they get their name in the
  * upper by one rename. What lies in it belongs to nobody: it is emptied at the next mount.
  */
+import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, WritableLayer } from "../layer/layer.ts";
@@ -56,7 +57,8 @@ export class WorkDir {
 
   /**
    * Makes the staging directory, or empties the one that an earlier mount left.
-   * @throws EBUSY when another overlay left a mark in it that forbids the use of the upper
+   * @throws what the file system answers when it can't keep whiteouts or exchange names; EBUSY when another overlay left
+   * a mark in it that forbids the use of the upper
    */
   static open(layer: WritableLayer): WorkDir {
     const work = new WorkDir(layer);
@@ -70,7 +72,26 @@ export class WorkDir {
       work.#removeTree(stagingName);
     }
     layer.makeDirectory(stagingName, 0o700);
+    work.#requireRenames();
     return work;
+  }
+
+  /** Tries what every deletion relies on, so that a file system without it is refused now and not at the first one. */
+  #requireRenames(): void {
+    try {
+      using one = this.stageWhiteout();
+      using other = this.stageWhiteout();
+      this.layer.rename(one.path, this.layer, other.path, RenameFlag.exchange);
+      this.#discardWhiteout();
+    } catch (error) {
+      this.discard(stagingName);
+      if (!(error instanceof FsError)) {
+        throw error;
+      }
+      const what =
+        "the upper's file system can't keep whiteouts, or can't exchange names (choose another for upper and work)";
+      throw new FsError(error.code, what, { cause: error });
+    }
   }
 
   /** A fresh name in the staging area, whose object is to be made by the caller. */
@@ -94,8 +115,7 @@ export class WorkDir {
       if (!isErrno(error, Errno.EMLINK, Errno.EPERM, Errno.EOPNOTSUPP, Errno.EXDEV)) {
         throw error;
       }
-      this.discard(whiteout);
-      this.#whiteout = undefined;
+      this.#discardWhiteout();
       to.makeNode(path, whiteoutMode, 0, 0);
     }
   }
@@ -122,6 +142,13 @@ export class WorkDir {
   close(): void {
     this.discard(stagingName);
     this.layer.close();
+  }
+
+  #discardWhiteout(): void {
+    if (this.#whiteout !== undefined) {
+      this.discard(this.#whiteout);
+      this.#whiteout = undefined;
+    }
   }
 
   #makeWhiteout(): LayerPath {

@@ -21,11 +21,14 @@ describeOverlay("an upper that was written with redirect_dir=on and metacopy=on"
     const features = overlay.kind === "kernel" ? ["redirect_dir=nofollow", "metacopy=off"] : [];
     const paths = { lowers: m.lowers, upper: m.upper, work: m.work, mountpoint: m.mnt, options: features };
     await mountOverlay(overlay.kind, paths);
-    for (const name of ["moved", "new/sub", "f"]) {
+    // The kernel looks for redirects in merged directories only, and shows a moved one in a pure directory without its parts.
+    for (const name of overlay.kind === "kernel" ? ["moved", "f"] : ["moved", "f", "new/sub"]) {
       await refuses("EPERM", m.sys.lstat(`${m.mnt}/${name}`));
     }
     expect(await m.sys.readFile(`${m.mnt}/g`)).toBe("2+");
     await refuses("ENOENT", m.sys.lstat(`${m.mnt}/d`));
-    expect(await m.sys.list(`${m.mnt}`)).toEqual(["e", "f", "g", "moved", "new"]);
+    // The kernel leaves what it can't look up out of a listing, too; Veneer tells that the names are there.
+    const refused = overlay.kind === "kernel" ? [] : ["f", "moved"];
+    expect(await m.sys.list(m.mnt)).toEqual(["e", "g", "new", ...refused].sort());
   });
 });
