@@ -5,15 +5,15 @@
  * An empty value says that the object was copied up from a file system without handles.
  */
 import { FileType } from "../contract/ids.ts";
-import type { Layer, LayerPath, Place, Stat } from "../layer/layer.ts";
+import type { LayerPath, Place, Stat } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
+import { noUuid } from "./origin-layers.ts";
 import type { Overlay } from "./overlay.ts";
 
 const version = 0;
 const magic = 0xfb;
 const headerSize = 21;
 const uuidAt = 5;
-const noUuid = Buffer.alloc(headerSize - uuidAt);
 const flagBigEndian = 1;
 const flagAnyEndian = 2;
 const nativeFlags = isBigEndian() ? flagBigEndian : 0;
@@ -40,40 +40,6 @@ export function originOf(overlay: Overlay, path: LayerPath, stat: Stat): Stat | 
   const origin = layer?.statByHandle(type, value.subarray(headerSize));
   const sameType = origin !== undefined && (origin.mode & FileType.mask) === (stat.mode & FileType.mask);
   return sameType ? origin : undefined;
-}
-
-/** The layers that origins point to, by the UUID of their file system; it is asked for once. */
-export class OriginLayers {
-  readonly #lowers: readonly Layer[];
-  #byUuid: Map<string, Layer> | undefined;
-
-  constructor(lowers: readonly Layer[]) {
-    this.#lowers = lowers;
-  }
-
-  find(uuid: Buffer): Layer | undefined {
-    this.#byUuid ??= new Map([...this.#nameless(), ...this.#named()]);
-    return this.#byUuid.get(uuid.toString("latin1"));
-  }
-
-  *#named(): Generator<[string, Layer]> {
-    for (const lower of this.#lowers) {
-      const uuid = lower.uuid();
-      if (uuid !== null) {
-        yield [uuid.toString("latin1"), lower];
-      }
-    }
-  }
-
-  /** A file system without a UUID is known by being the only such one among the lowers. */
-  *#nameless(): Generator<[string, Layer]> {
-    const lowers = this.#lowers.filter((lower) => lower.uuid() === null);
-    const devices = new Set(lowers.map((lower) => lower.stat("").dev));
-    const first = lowers[0];
-    if (devices.size === 1 && first !== undefined) {
-      yield [noUuid.toString("latin1"), first];
-    }
-  }
 }
 
 function isWellFormed(value: Buffer): boolean {

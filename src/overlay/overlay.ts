@@ -13,7 +13,7 @@ import { InodeNumbers } from "./inode-numbers.ts";
 import { Listings } from "./listings.ts";
 import { isMerged, isRemoved, type Node } from "./node.ts";
 import { NodeTable } from "./node-table.ts";
-import { OriginLayers } from "./origin.ts";
+import { OriginLayers } from "./origin-layers.ts";
 import { WorkDir } from "./work-dir.ts";
 
 export interface OverlayOptions {
