@@ -3,8 +3,8 @@
  * names its seed; VENEER_TEST_SEEDS=FROM-TO runs others than the usual ones.
  */
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Agent } from "../support/agent.ts";
-import { type Mounted, Overlay } from "../support/overlay.ts";
+import { type Agent, CallError } from "../support/agent.ts";
+import { describeOverlay, type Mounted, Overlay } from "../support/overlay.ts";
 import { Described, file, type Snapshot, symlink, type Tree, whiteout } from "../support/tree.ts";
 
 type Random = (below: number) => number;
@@ -197,11 +197,16 @@ async function closeAll({ sys, handles }: Side): Promise<void> {
   handles.clear();
 }
 
+/** What the step returned, or the errno that it failed with; anything else is thrown. */
 async function outcome(step: Step, side: Side): Promise<unknown> {
-  return step.run(side).then(
-    (value) => value ?? "done",
-    (error: { code?: string }) => error.code ?? error,
-  );
+  try {
+    return (await step.run(side)) ?? "done";
+  } catch (error) {
+    if (error instanceof CallError) {
+      return error.code;
+    }
+    throw error;
+  }
 }
 
 /** What must be equal of two uppers: all but the overlay's own marks, times, and the links that whiteouts share. */
@@ -265,5 +270,28 @@ describe("random work on both overlays", () => {
     await Promise.all(mounts.map((mounted) => mounted.unmount()));
     const uppers = [await comparable(kernel, mounts[0]), await comparable(veneer, mounts[1])];
     expect(uppers[1], `seed ${seed}: the upper`).toEqual(uppers[0]);
+  });
+});
+
+describeOverlay("random work by four processes at once", (overlay) => {
+  test.each([1, 2])("seed %i: what it left is the same after a remount, and to the kernel", async (seed) => {
+    const m = await mountRandom(overlay, seed);
+    const agents = await Promise.all(Array.from({ length: 4 }, () => overlay.agent()));
+    await Promise.all(
+      agents.map(async (sys, index) => {
+        const random = randomFrom(seed * 1000 + index);
+        const side = { sys, mnt: m.mnt, handles: new Map<number, Handle>() };
+        for (let count = 0; count < 300; count++) {
+          const step = random(4) === 0 ? handleStep(random) : pathStep(random);
+          expect(await outcome(step, side), step.title).not.toBeOneOf(["EIO", "ESTALE", "ENOTCONN", "EFAULT"]);
+        }
+      }),
+    );
+    await Promise.all(agents.map((agent) => agent.end()));
+    const view = await m.view();
+    await m.remount();
+    expect(await m.view(), "after a remount").toEqual(view);
+    await m.remount("kernel");
+    expect(await m.view(), "by the kernel's overlayfs").toEqual(view);
   });
 });

@@ -50,9 +50,14 @@ export function mountsBelow(prefix: string): MountLine[] {
   return found.reverse();
 }
 
-/** Ends every request of a FUSE mount that hangs; its daemon sees the mount go. */
-export function abortFuse(minor: string): void {
-  writeFileSync(`/sys/fs/fuse/connections/${minor}/abort`, "1");
+/** Ends every request of a FUSE mount that hangs; its daemon sees the mount go. Answers why it could not. */
+function abortFuse(minor: string): string[] {
+  try {
+    writeFileSync(`/sys/fs/fuse/connections/${minor}/abort`, "1");
+    return [];
+  } catch (error) {
+    return [`abort of FUSE connection ${minor}: ${error}`];
+  }
 }
 
 /**
@@ -71,7 +76,7 @@ export async function unmountAll(
     }
     complaints.push(`umount ${mount.mountpoint}: status ${result.status}: ${result.stderr.trim()}`);
     if (mount.type.startsWith("fuse")) {
-      abortFuse(mount.minor);
+      complaints.push(...abortFuse(mount.minor));
     }
     await runOk(["umount", "-l", mount.mountpoint], "/", 10_000);
   }
