@@ -1,0 +1,142 @@
+/** How copy-up goes about the data of a file: on whose time, synced or not, and what is left when it fails. */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { makeScratch, removeScratch } from "../../test/support/scratch.ts";
+import { rootNodeId } from "../contract/ids.ts";
+import { type Job, JobCall, Parked } from "../contract/slow.ts";
+import { Errno, type FsError } from "../errno.ts";
+import { openLowerLayer, openUpperLayers } from "../layer/directory-layer.ts";
+import { runJob } from "../sys/jobs.ts";
+import { OverlayFilesystem } from "./filesystem.ts";
+
+const ignore = () => undefined;
+const silent = { debugEnabled: false, debug: ignore, info: ignore, warn: ignore, error: ignore };
+const large = "x".repeat(200_000);
+const writeOnly = { flags: 1, killSetIds: false };
+const readOnly = { flags: 0, killSetIds: false };
+
+let scratch: string;
+let jobs: { readonly job: Job; readonly done: (result: number) => void }[];
+let filesystem: OverlayFilesystem;
+
+beforeEach(() => {
+  scratch = makeScratch();
+  for (const name of ["lower", "upper", "work"]) {
+    mkdirSync(`${scratch}/${name}`);
+  }
+  writeFileSync(`${scratch}/lower/small`, "data");
+  writeFileSync(`${scratch}/lower/large`, large);
+  writeFileSync(`${scratch}/lower/empty`, "");
+  jobs = [];
+});
+
+afterEach(async () => {
+  filesystem.destroy();
+  expect(await removeScratch(scratch)).toEqual([]);
+});
+
+function mount(volatile: boolean): void {
+  filesystem = new OverlayFilesystem({
+    ...openUpperLayers(`${scratch}/upper`, `${scratch}/work`),
+    lowers: [openLowerLayer(`${scratch}/lower`)],
+    volatile,
+    userXattr: false,
+    log: silent,
+    jobs: { start: (job, done) => jobs.push({ job, done }) },
+    releaseMemory: ignore,
+    notifier: { attributesChanged: ignore },
+  });
+}
+
+function nodeOf(name: string): number {
+  return filesystem.lookup(rootNodeId, name)?.node ?? 0;
+}
+
+/** Calls what has to wait for a copy-up; answers what it is told when the copy-up ends. */
+function park(call: () => unknown): { outcome: unknown[] } {
+  const outcome: unknown[] = [];
+  try {
+    call();
+  } catch (error) {
+    expect(error).toBeInstanceOf(Parked);
+    (error as Parked).gate.whenOpen((failure) => outcome.push(failure));
+    return { outcome };
+  }
+  throw new Error("the call did not wait");
+}
+
+test("the data are copied and synced by a job, and the file is installed when they are there", () => {
+  mount(false);
+  const node = nodeOf("small");
+  const { outcome } = park(() => filesystem.open(node, writeOnly));
+  expect(jobs.map(({ job }) => [job.call, job.args[1], job.args[3]])).toEqual([[JobCall.copyFile, 4, 1]]);
+  expect(readdirSync(`${scratch}/upper`)).toEqual([]);
+  const [started] = jobs;
+  started?.done(runJob(started.job));
+  expect(outcome).toEqual([undefined]);
+  expect(readFileSync(`${scratch}/upper/small`, "latin1")).toBe("data");
+  expect(readdirSync(`${scratch}/work/work`)).toEqual([]);
+  expect(filesystem.open(node, writeOnly).handle).toBeGreaterThan(0);
+});
+
+test("meanwhile whatever changes the file waits at the same gate, and reading goes on", () => {
+  mount(false);
+  const node = nodeOf("large");
+  const waiting = [
+    () => filesystem.open(node, writeOnly),
+    () => filesystem.setAttributes(node, undefined, { mode: 0o600 }),
+    () => filesystem.setXattr(node, "user.x", Buffer.from("1"), 0, false),
+    () => filesystem.link(node, rootNodeId, "second"),
+    () => filesystem.rename(rootNodeId, "large", rootNodeId, "other", 0),
+    () => filesystem.removeFile(rootNodeId, "large"),
+    () => filesystem.rename(rootNodeId, "small", rootNodeId, "large", 0),
+  ].map(park);
+  expect(jobs.length).toBe(1);
+  const { handle } = filesystem.open(node, readOnly);
+  const into = Buffer.alloc(10);
+  expect(filesystem.read(node, handle, 0, into)).toBe(10);
+  expect(into.toString()).toBe("x".repeat(10));
+  expect(filesystem.getAttributes(node).size).toBe(large.length);
+  const [started] = jobs;
+  started?.done(runJob(started.job));
+  expect(waiting.map(({ outcome }) => outcome)).toEqual(waiting.map(() => [undefined]));
+  filesystem.release(node, handle);
+});
+
+test("a copy that fails is told to all who wait, and leaves nothing behind", () => {
+  mount(false);
+  const node = nodeOf("large");
+  const before = readdirSync("/proc/self/fd").length;
+  const waiting = [
+    park(() => filesystem.open(node, writeOnly)),
+    park(() => filesystem.setAttributes(node, undefined, { size: 1 })),
+  ];
+  jobs[0]?.done(-Errno.ENOSPC);
+  expect(waiting.map(({ outcome }) => (outcome[0] as FsError).code)).toEqual([Errno.ENOSPC, Errno.ENOSPC]);
+  expect(readdirSync(`${scratch}/upper`)).toEqual([]);
+  expect(readdirSync(`${scratch}/work/work`)).toEqual([]);
+  expect(readdirSync("/proc/self/fd").length).toBe(before);
+  expect(filesystem.getAttributes(node).size).toBe(large.length);
+  park(() => filesystem.open(node, writeOnly));
+  expect(jobs.length).toBe(2);
+  jobs[1]?.done(-Errno.EIO);
+});
+
+test("a volatile mount syncs nothing, and copies what is small at once", () => {
+  mount(true);
+  filesystem.open(nodeOf("small"), writeOnly);
+  expect(readFileSync(`${scratch}/upper/small`, "latin1")).toBe("data");
+  expect(jobs).toEqual([]);
+  park(() => filesystem.open(nodeOf("large"), writeOnly));
+  expect(jobs.map(({ job }) => [job.call, job.args[3]])).toEqual([[JobCall.copyFile, 0]]);
+  jobs[0]?.done(-Errno.EIO);
+});
+
+test("no data are copied that nobody will see: of an empty file, or of one that is truncated", () => {
+  mount(false);
+  filesystem.open(nodeOf("empty"), writeOnly);
+  filesystem.open(nodeOf("large"), { flags: 0o1001, killSetIds: false });
+  filesystem.setAttributes(nodeOf("small"), undefined, { size: 0 });
+  expect(jobs).toEqual([]);
+  expect(["empty", "large", "small"].map((name) => readFileSync(`${scratch}/upper/${name}`).length)).toEqual([0, 0, 0]);
+});
