@@ -106,6 +106,26 @@ describeOverlay("persistence", (overlay) => {
     expect(await m.view(), "given back").toEqual(changed);
   });
 
+  test("inode numbers stay over copy-up and remounts, in listings too", async () => {
+    const m = await overlay.mount({ lowers: [{ d: { f: "1", g: "2", s: symlink("f") } }] });
+    const names = ["d", "d/f", "d/g", "d/s"];
+    const numbers = () => Promise.all(names.map(async (name) => (await m.sys.lstat(`${m.mnt}/${name}`)).ino));
+    const before = await numbers();
+    await m.sys.appendFile(`${m.mnt}/d/f`, "+");
+    await m.sys.lchown(`${m.mnt}/d/s`, 3, 4);
+    await m.sys.writeFile(`${m.mnt}/d/new`, "3");
+    expect(await numbers()).toEqual(before);
+    for (let round = 0; round < 2; round++) {
+      await m.remount();
+      const fd = await m.sys.open(`${m.mnt}/d`, "O_RDONLY|O_DIRECTORY");
+      for (const { name, ino } of (await m.sys.getdents(fd)).filter((entry) => entry.name !== "..")) {
+        expect(ino, name).toBe((await m.sys.lstat(`${m.mnt}/d/${name}`)).ino);
+      }
+      await m.sys.close(fd);
+      expect(await numbers()).toEqual(before);
+    }
+  });
+
   test("a whiteout that rename left, links and opaque marks are as the kernel writes them", async () => {
     const m = await overlay.mount({ lowers: layers });
     await work(m.sys, m.mnt);
