@@ -106,7 +106,7 @@ describe("the daemon ends by itself", () => {
 });
 
 describe("the daemon of a mount that is gone", () => {
-  it("leaves the next mount alone, though that has got the same place and the same numbers", async () => {
+  it("leaves the next mount alone, though that has got the same place and the same numbers", async (context) => {
     const numbers = (): string[] =>
       readFileSync("/proc/self/mountinfo", "latin1")
         .split("\n")
@@ -133,7 +133,7 @@ describe("the daemon of a mount that is gone", () => {
         return;
       }
     }
-    throw new Error("the numbers never met: other mounts of the machine came between each time");
+    context.skip("the numbers never met: other mounts of the machine came between each time");
   });
 });
 
