@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { veneerProgram as veneer } from "../support/overlay.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 import { type Finished, type Running, run, start, tail } from "./processes.ts";
 
@@ -13,7 +14,6 @@ export type OverlayKind = "veneer" | "kernel";
 export type Stage = "install" | "use" | "remove" | "repair";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
-const veneer = join(repository, "bin/veneer");
 const workScript = fileURLToPath(new URL("work.sh", import.meta.url));
 
 /** Without the features that only the kernel has, so that both keep the same things on disk. */
