@@ -13,6 +13,7 @@ test("the names are those of Linux overlayfs, in the namespace that was chosen",
     opaque: "trusted.overlay.opaque",
     origin: "trusted.overlay.origin",
     impure: "trusted.overlay.impure",
+    whiteout: "trusted.overlay.whiteout",
     redirect: "trusted.overlay.redirect",
     metacopy: "trusted.overlay.metacopy",
   });

@@ -9,8 +9,10 @@ import type { Layer, Stat } from "./layer.ts";
 /** The xattr names of one mount: trusted.overlay.*, or user.overlay.* with the option userxattr. */
 export interface MarkNames {
   readonly prefix: Name;
-  /** "y": what lies in layers below this directory is hidden. */
+  /** "y": what lies in layers below this directory is hidden. "x": there may be whiteouts by xattr in it. */
   readonly opaque: Name;
+  /** An empty file with it, in a directory that says so, is a whiteout. */
+  readonly whiteout: Name;
   /** File handle of the lower object that a copied-up one came from. */
   readonly origin: Name;
   /** "y": the directory may hold objects with an origin, whose inode number is not their own. */
@@ -29,6 +31,7 @@ export function markNames(userXattr: boolean): MarkNames {
     opaque: `${prefix}opaque`,
     origin: `${prefix}origin`,
     impure: `${prefix}impure`,
+    whiteout: `${prefix}whiteout`,
     redirect: `${prefix}redirect`,
     metacopy: `${prefix}metacopy`,
   };
@@ -63,18 +66,65 @@ export function isMarked(layer: Pick<Layer, "getXattr">, path: string, name: Nam
 
 const escapePrefix = "overlay.";
 
+/** What a directory's marks say of its names. */
+export interface DirectoryMarks {
+  /** What lies in layers below it is hidden. */
+  readonly opaque: boolean;
+  /** Empty files in it may be whiteouts, by an xattr of theirs. */
+  readonly xattrWhiteouts: boolean;
+}
+
+const unmarked: DirectoryMarks = { opaque: false, xattrWhiteouts: false };
+
 /**
- * Whether a directory hides what lies below it.
+ * The marks of a directory as Linux overlayfs writes them.
  * @throws EPERM, as Linux overlayfs does with redirect_dir=nofollow, where its lower parts lie under another name: what
  * would be shown without them is not what was there
  */
-export function isOpaque(marks: MarkNames, layer: MarkedLayer, path: string): boolean {
+export function readDirectoryMarks(marks: MarkNames, layer: MarkedLayer, path: string): DirectoryMarks {
   // Most directories have no mark at all: one call tells.
   const names = layer.listXattrs(path);
   if (names.includes(marks.redirect)) {
     throw new FsError(Errno.EPERM, `a directory with a redirect, which is not followed (${path})`);
   }
-  return names.includes(marks.opaque) && isMarked(layer, path, marks.opaque);
+  if (!names.includes(marks.opaque)) {
+    return unmarked;
+  }
+  const value = readMark(layer, path, marks.opaque)?.toString("latin1");
+  return { opaque: value === "y", xattrWhiteouts: value === "x" };
+}
+
+/**
+ * What container engines and fuse-overlayfs leave in layers that they unpack (the OCI image specification, "Layer
+ * Filesystem Changeset", after AUFS): `.wh.NAME` hides NAME in the layers below, `.wh..wh..opq` all that they have in the
+ * directory. They are read in lowers only: in an upper with true whiteouts a user may have files of such names.
+ */
+const filePrefix = ".wh.";
+const opaqueFile: Name = ".wh..wh..opq";
+const fuseOverlayfsOpaque: Name = "user.fuseoverlayfs.opaque";
+
+/** Whether a name in a lower is such a mark, and stands for no object. */
+export function isMarkFile(name: Name): boolean {
+  return name.startsWith(filePrefix);
+}
+
+/** The name that a mark of this name hides; undefined if it hides none. */
+export function hiddenByMarkFile(name: Name): Name | undefined {
+  return name.startsWith(`${filePrefix}${filePrefix}`) ? undefined : name.slice(filePrefix.length);
+}
+
+/** Whether a directory of a lower hides what lies below it by a mark that is not the kernel's. */
+export function isOpaqueToOthers(layer: Layer, path: string): boolean {
+  return (
+    layer.find(path === "" ? opaqueFile : `${path}/${opaqueFile}`) !== undefined ||
+    isMarked(layer, path, fuseOverlayfsOpaque)
+  );
+}
+
+/** Whether an empty regular file is a whiteout, in a directory whose marks say that there may be such. */
+export function isXattrWhiteout(marks: MarkNames, layer: MarkedLayer, path: string, stat: Stat): boolean {
+  const isEmptyFile = (stat.mode & FileType.mask) === FileType.regular && stat.size === 0;
+  return isEmptyFile && readMark(layer, path, marks.whiteout) !== undefined;
 }
 
 /** @throws EPERM for a file whose data are still in a layer below: reading it would give zeros */

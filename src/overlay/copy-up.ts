@@ -4,13 +4,14 @@
  */
 import { FileType } from "../contract/ids.ts";
 import { Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
-import { Errno, FsError, isErrno } from "../errno.ts";
+import { FsError } from "../errno.ts";
 import type { LayerFile, Place, Stat, WritableLayer } from "../layer/layer.ts";
-import { yes } from "../layer/marks.ts";
-import { copyMetadata } from "./metadata.ts";
+import { markImpure } from "./impure.ts";
+import { copyMetadata, setMark } from "./metadata.ts";
 import { isRemoved, type Node } from "./node.ts";
 import { encodeOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
+import { willBeOnUpper } from "./read-names.ts";
 import type { Staged } from "./work-dir.ts";
 
 /** Files up to this size are copied at once when nothing has to be synced. */
@@ -141,10 +142,10 @@ function finishFile(overlay: Overlay, node: Node, { from, stat, staged }: FileCo
 /** Completes the staged object and gives it the name; the parent's times stay as they were. */
 function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: Staged): void {
   const { upper } = overlay.writable();
-  const parent = node.link?.parent;
-  if (parent === undefined) {
+  if (node.link === undefined) {
     throw new Error(`copy-up of node ${node.id}, which has no name`);
   }
+  const { parent } = node.link;
   copyMetadata(overlay, from, stat, { layer: staged.layer, path: staged.path });
   const keepsInode = node.type === FileType.directory || stat.nlink === 1;
   if (keepsInode) {
@@ -154,6 +155,7 @@ function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: 
   const parentPath = overlay.nodes.upperPath(parent);
   const { atime, mtime } = upper.stat(parentPath);
   const copyStat = staged.layer.stat(staged.path);
+  willBeOnUpper(overlay, parent, node.link.name);
   staged.install(upper, overlay.nodes.upperPath(node), 0);
   becomeUpper(overlay, node, copyStat, keepsInode);
   upper.setTimes(parentPath, atime, mtime);
@@ -180,6 +182,9 @@ function becomeUpper(overlay: Overlay, node: Node, stat: Stat, keepsInode: boole
   if (!keepsInode) {
     // A lower hard link is broken: the copy is a file of its own.
     node.ino = overlay.inodes.number(stat.dev, stat.ino);
+    if (node.link !== undefined) {
+      overlay.names.get(node.link.parent)?.listing.renumber(node.link.name, node.ino);
+    }
   }
   // Link count, ctime, blocks: none of them is what the kernel was told of the lower object.
   overlay.notifier.attributesChanged(node.id);
@@ -198,24 +203,4 @@ function switchOpenFile(overlay: Overlay, node: Node): void {
 /** The mark is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */
 function markOrigin(overlay: Overlay, from: Place, to: Place<WritableLayer>): void {
   setMark(overlay, to, overlay.marks.origin, encodeOrigin(from));
-}
-
-/** Says in the upper directory that it may hold objects with an origin. */
-export function markImpure(overlay: Overlay, directory: Node): void {
-  const state = directory.directory;
-  if (state !== undefined && state.impure !== true) {
-    setMark(overlay, overlay.upperPlace(directory), overlay.marks.impure, yes);
-    state.impure = true;
-  }
-}
-
-function setMark(overlay: Overlay, to: Place<WritableLayer>, name: string, value: Buffer): void {
-  try {
-    to.layer.setXattr(to.path, name, value, 0);
-  } catch (error) {
-    if (!isErrno(error, Errno.EOPNOTSUPP, Errno.EPERM)) {
-      throw error;
-    }
-    overlay.xattrWasDropped(name);
-  }
 }

@@ -11,10 +11,12 @@ import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerFile, LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { yes } from "../layer/marks.ts";
 import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
-import { copyUp, markImpure } from "./copy-up.ts";
+import { copyUp } from "./copy-up.ts";
 import { nameWasPut } from "./directory.ts";
+import { markImpure } from "./impure.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { willBeOnUpper } from "./read-names.ts";
 import { requireDirectory, resolve } from "./resolver.ts";
 import type { Staged } from "./work-dir.ts";
 import { defaultAcl } from "./xattrs.ts";
@@ -140,6 +142,7 @@ function prepareName(overlay: Overlay, parent: Node, name: Name): "absent" | "wh
     throw new FsError(Errno.EEXIST, "create");
   }
   copyUp(overlay, parent);
+  willBeOnUpper(overlay, parent, name);
   return kind;
 }
 

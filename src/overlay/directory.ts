@@ -2,12 +2,11 @@
 import type { DirectorySink } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import { FsError } from "../errno.ts";
-import type { Place } from "../layer/layer.ts";
-import { isWhiteout } from "../layer/marks.ts";
-import { type Listed, Listing } from "./listing.ts";
-import { isMerged, isRemoved, joinPath, type Node } from "./node.ts";
+import type { Listed } from "./listing.ts";
+import { isRemoved, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-import { findNode, findNodeAndStat, isImpure, requireDirectory } from "./resolver.ts";
+import { namesOf } from "./read-names.ts";
+import { findNode, findNodeAndStat, requireDirectory } from "./resolver.ts";
 
 const dotOffset = 1;
 const dotDotOffset = 2;
@@ -24,7 +23,7 @@ export function readDirectory(
   if (isRemoved(node) || !addDots(node, offset, withEntries, sink)) {
     return;
   }
-  for (const listed of listingOf(overlay, node).from(offset)) {
+  for (const listed of namesOf(overlay, node).listing.from(offset)) {
     if (!sink.hasRoom(listed.name)) {
       return;
     }
@@ -38,17 +37,17 @@ export function readDirectory(
 
 /** Whether the merged view of a directory shows no name. */
 export function isEmpty(overlay: Overlay, node: Node): boolean {
-  return listingOf(overlay, node).size === 0;
+  return namesOf(overlay, node).listing.size === 0;
 }
 
 /** A name was made, or stands for another object now. */
 export function nameWasPut(overlay: Overlay, parent: Node, name: Name, node: Node): void {
-  overlay.listings.get(parent)?.put(name, node.type, node.ino);
+  overlay.names.get(parent)?.listing.put(name, node.type, node.ino);
 }
 
 /** A name stands for nothing any more. */
 export function nameWasRemoved(overlay: Overlay, parent: Node, name: Name): void {
-  overlay.listings.get(parent)?.remove(name);
+  overlay.names.get(parent)?.listing.remove(name);
 }
 
 /** @returns whether there was room */
@@ -103,42 +102,5 @@ function tolerant<T>(overlay: Overlay, look: () => T): T | undefined {
     }
     overlay.log.debug({ err: error }, "readdir: an entry can't be looked up");
     return undefined;
-  }
-}
-
-function listingOf(overlay: Overlay, node: Node): Listing {
-  const kept = overlay.listings.use(node);
-  if (kept !== undefined) {
-    return kept;
-  }
-  const listing = new Listing();
-  const hidden = new Set<Name>();
-  if (node.upper && overlay.upper !== undefined) {
-    fill(overlay, node, { layer: overlay.upper, path: overlay.nodes.upperPath(node) }, true, listing, hidden);
-  }
-  for (const lower of node.lowers) {
-    fill(overlay, node, lower, false, listing, hidden);
-  }
-  overlay.listings.keep(node, listing);
-  return listing;
-}
-
-/** Adds the names of one layer that no layer above it has or hides; `hidden` collects its whiteouts for those below. */
-function fill(overlay: Overlay, node: Node, place: Place, isUpper: boolean, listing: Listing, hidden: Set<Name>): void {
-  const { layer, path } = place;
-  const { dev } = layer.stat(path);
-  const mayHaveOrigin = isUpper && isImpure(overlay, node);
-  const mayMerge = isUpper && isMerged(node);
-  const whiteouts: Name[] = [];
-  for (const { name, type, ino } of layer.list(path)) {
-    if (type === FileType.character && isWhiteout(layer.stat(joinPath(path, name)))) {
-      whiteouts.push(name);
-    } else if (!hidden.has(name)) {
-      const foreign = mayHaveOrigin || (mayMerge && type === FileType.directory);
-      listing.fill(name, type, overlay.inodes.number(dev, ino), foreign);
-    }
-  }
-  for (const name of whiteouts) {
-    hidden.add(name);
   }
 }

@@ -53,6 +53,14 @@ export class Listing {
     this.#append(name, type, ino, false);
   }
 
+  /** The object of a name is shown with another inode number from now on. */
+  renumber(name: Name, ino: number): void {
+    const position = this.#positions.get(name);
+    if (position !== undefined) {
+      this.#entries[position] = { ...(this.#entries[position] as Listed), ino };
+    }
+  }
+
   remove(name: Name): void {
     const position = this.#positions.get(name);
     if (position === undefined) {

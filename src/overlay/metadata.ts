@@ -1,4 +1,4 @@
-/** Gives a staged object the owner, mode, xattrs and times of the lower object that it takes the place of. */
+/** Gives an object of the upper metadata: those of the lower object that it takes the place of, and marks. */
 import { FileType } from "../contract/ids.ts";
 import { Errno, isErrno } from "../errno.ts";
 import type { Place, Stat, WritableLayer } from "../layer/layer.ts";
@@ -26,16 +26,28 @@ function copyXattrs(overlay: Overlay, from: Place, to: Place<WritableLayer>): vo
   for (const name of from.layer.listXattrs(from.path)) {
     const value = visibleXattr(overlay.marks, name) === undefined ? undefined : from.layer.getXattr(from.path, name);
     if (value !== undefined) {
-      copyXattr(overlay, to, name, value);
+      setUnless(overlay, to, name, value, Errno.EOPNOTSUPP);
     }
   }
 }
 
-function copyXattr(overlay: Overlay, to: Place<WritableLayer>, name: string, value: Buffer): void {
+/** A mark that is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */
+export function setMark(overlay: Overlay, to: Place<WritableLayer>, name: string, value: Buffer): void {
+  setUnless(overlay, to, name, value, Errno.EOPNOTSUPP, Errno.EPERM);
+}
+
+/** Sets an xattr, or notes that it was dropped if the file system answers one of `codes`. */
+function setUnless(
+  overlay: Overlay,
+  { layer, path }: Place<WritableLayer>,
+  name: string,
+  value: Buffer,
+  ...codes: number[]
+): void {
   try {
-    to.layer.setXattr(to.path, name, value, 0);
+    layer.setXattr(path, name, value, 0);
   } catch (error) {
-    if (!isErrno(error, Errno.EOPNOTSUPP)) {
+    if (!isErrno(error, ...codes)) {
       throw error;
     }
     overlay.xattrWasDropped(name);

@@ -5,14 +5,14 @@
 
 import { FileType, type Name, type NodeId, rootNodeId } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
-import type { LayerPath, Place, Stat } from "../layer/layer.ts";
-import { joinPath, type Link, Node } from "./node.ts";
+import type { LayerPath, Stat } from "../layer/layer.ts";
+import { joinPath, type Link, type LowerPart, Node } from "./node.ts";
 
 /** What a lookup on disk brought to light of an object that has no node yet. */
 export interface Discovery {
   readonly stat: Stat;
   readonly upper: boolean;
-  readonly lowers: readonly Place[];
+  readonly lowers: readonly LowerPart[];
   readonly ino: number;
   readonly hasOrigin: boolean;
 }

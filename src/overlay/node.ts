@@ -12,6 +12,12 @@ import { FileType, type Name, type NodeId } from "../contract/ids.ts";
 import type { Gate } from "../contract/slow.ts";
 import type { LayerFile, LayerPath, Place, WritableLayer } from "../layer/layer.ts";
 
+/** What a lower has of an object: all of a file, or its share in a directory. */
+export interface LowerPart extends Place {
+  /** Of a directory: empty files in it may be whiteouts. */
+  readonly xattrWhiteouts: boolean;
+}
+
 /** A name of a node in a directory. Only files with hard links in the upper have more than one. */
 export interface Link {
   readonly parent: Node;
@@ -52,7 +58,7 @@ export class Node {
   /** Its key in the table of upper inodes, if it is there. */
   inodeKey: string | undefined;
   upper: boolean;
-  lowers: readonly Place[];
+  lowers: readonly LowerPart[];
   /** The inode number shown. */
   ino: number;
   /** The inode number is that of the lower object it was copied up from. */
@@ -64,7 +70,7 @@ export class Node {
   /** Closed while the data of this file are being copied up. */
   copyingUp: Gate | undefined;
 
-  constructor(id: NodeId, type: number, upper: boolean, lowers: readonly Place[], ino: number, hasOrigin: boolean) {
+  constructor(id: NodeId, type: number, upper: boolean, lowers: readonly LowerPart[], ino: number, hasOrigin: boolean) {
     this.id = id;
     this.type = type;
     this.upper = upper;

@@ -7,11 +7,11 @@ import type { Notifier } from "../contract/notifier.ts";
 import type { JobRunner } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { Layer, Place, Stat, WritableLayer } from "../layer/layer.ts";
-import { type MarkNames, markNames } from "../layer/marks.ts";
+import { isOpaqueToOthers, type MarkNames, markNames, readDirectoryMarks } from "../layer/marks.ts";
 import type { Logger } from "../log.ts";
 import { InodeNumbers } from "./inode-numbers.ts";
-import { Listings } from "./listings.ts";
-import { isMerged, isRemoved, type Node } from "./node.ts";
+import { KeptNames } from "./kept-names.ts";
+import { isMerged, isRemoved, type LowerPart, type Node } from "./node.ts";
 import { NodeTable } from "./node-table.ts";
 import { OriginLayers } from "./origin-layers.ts";
 import { WorkDir } from "./work-dir.ts";
@@ -45,7 +45,7 @@ export class Overlay {
   readonly notifier: Notifier;
   readonly nodes: NodeTable;
   readonly inodes: InodeNumbers;
-  readonly listings: Listings = new Listings();
+  readonly names: KeptNames = new KeptNames();
   readonly originLayers: OriginLayers;
   /** Set when the upper could not be brought back to a sound state: nothing is changed any more. */
   #readOnly: boolean;
@@ -72,11 +72,11 @@ export class Overlay {
     this.nodes = new NodeTable(
       {
         upper: this.upper !== undefined,
-        lowers: this.lowers.map((layer) => ({ layer, path: "" })),
+        lowers: rootParts(this.marks, this.lowers),
         ino: this.inodes.number(stat.dev, stat.ino),
         hasOrigin: false,
       },
-      { dropped: (node) => this.listings.delete(node), releaseMemory: options.releaseMemory },
+      { dropped: (node) => this.names.delete(node), releaseMemory: options.releaseMemory },
     );
   }
 
@@ -165,4 +165,14 @@ function linkCount(node: Node, stat: Stat): number {
     return node.type === FileType.directory ? 0 : Math.max(0, stat.nlink - 1);
   }
   return isMerged(node) && !isRemoved(node) ? 1 : stat.nlink;
+}
+
+/** The roots of the lowers, down to the first that hides those below it. */
+function rootParts(marks: MarkNames, lowers: readonly Layer[]): LowerPart[] {
+  const opaque = lowers.findIndex((layer) => isOpaqueToOthers(layer, ""));
+  return (opaque < 0 ? lowers : lowers.slice(0, opaque + 1)).map((layer) => ({
+    layer,
+    path: "",
+    xattrWhiteouts: readDirectoryMarks(marks, layer, "").xattrWhiteouts,
+  }));
 }

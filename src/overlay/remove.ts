@@ -11,6 +11,7 @@ import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasRemoved } from "./directory.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { willBeOnUpper } from "./read-names.ts";
 import { isOnLower, nodeAt } from "./resolver.ts";
 
 /** unlink(2). @throws EISDIR for a directory */
@@ -23,10 +24,12 @@ export function removeFile(overlay: Overlay, parent: Node, name: Name): void {
   waitForCopyUp(node);
   copyUp(overlay, parent);
   const path = overlay.nodes.upperPathOf(parent, name);
+  const onLower = isOnLower(overlay, parent, name);
+  willBeOnUpper(overlay, parent, name);
   using reach = keepReachable(overlay, node);
   if (!node.upper) {
     work.linkWhiteout(upper, path);
-  } else if (isOnLower(overlay, parent, name)) {
+  } else if (onLower) {
     using whiteout = work.stageWhiteout();
     whiteout.install(upper, path, 0);
   } else {
@@ -47,10 +50,12 @@ export function removeDirectory(overlay: Overlay, parent: Node, name: Name): voi
   }
   copyUp(overlay, parent);
   const path = overlay.nodes.upperPathOf(parent, name);
+  const onLower = isOnLower(overlay, parent, name);
+  willBeOnUpper(overlay, parent, name);
   using reach = keepReachable(overlay, node);
   if (!node.upper) {
     work.linkWhiteout(upper, path);
-  } else if (isOnLower(overlay, parent, name)) {
+  } else if (onLower) {
     // The directory, with the whiteouts in it, changes places with the whiteout and is discarded.
     using whiteout = work.stageWhiteout();
     whiteout.layer.rename(whiteout.path, upper, path, RenameFlag.exchange);

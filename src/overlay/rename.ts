@@ -9,10 +9,12 @@ import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import { isMarked, isWhiteout, yes } from "../layer/marks.ts";
-import { copyUp, markImpure } from "./copy-up.ts";
+import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasPut, nameWasRemoved } from "./directory.ts";
+import { markImpure } from "./impure.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { willBeOnUpper } from "./read-names.ts";
 import { detach, keepReachable, waitForCopyUp } from "./remove.ts";
 import { findNode, isOnLower, nodeAt, requireDirectory } from "./resolver.ts";
 
@@ -62,7 +64,7 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
   try {
     const inTheWay = upper.find(newPath);
     const directoryOverWhiteout = source.type === FileType.directory && inTheWay !== undefined && isWhiteout(inTheWay);
-    moveOnDisk(overlay, from, newPath, directoryOverWhiteout);
+    moveOnDisk(overlay, from, to, directoryOverWhiteout);
     if (target !== undefined && reach !== undefined) {
       detach(overlay, target, to.parent, to.name, reach);
     }
@@ -73,10 +75,13 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
 }
 
 /** The commit point of a rename. */
-function moveOnDisk(overlay: Overlay, from: NameIn, newPath: string, directoryOverWhiteout: boolean): void {
+function moveOnDisk(overlay: Overlay, from: NameIn, to: NameIn, directoryOverWhiteout: boolean): void {
   const { upper } = overlay.writable();
   const oldPath = overlay.nodes.upperPathOf(from.parent, from.name);
+  const newPath = overlay.nodes.upperPathOf(to.parent, to.name);
   const needsWhiteout = isOnLower(overlay, from.parent, from.name);
+  willBeOnUpper(overlay, from.parent, from.name);
+  willBeOnUpper(overlay, to.parent, to.name);
   if (directoryOverWhiteout) {
     // A directory can't replace a whiteout: they change places, and the whiteout stays where it is of use.
     upper.rename(oldPath, upper, newPath, RenameFlag.exchange);

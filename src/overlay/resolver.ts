@@ -3,12 +3,21 @@
  */
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
-import type { LayerPath, Place, Stat } from "../layer/layer.ts";
-import { isMarked, isOpaque, isWhiteout, requireData } from "../layer/marks.ts";
-import { isRemoved, joinPath, type Node } from "./node.ts";
+import type { LayerPath, Stat } from "../layer/layer.ts";
+import {
+  isMarkFile,
+  isOpaqueToOthers,
+  isWhiteout,
+  isXattrWhiteout,
+  readDirectoryMarks,
+  requireData,
+} from "../layer/marks.ts";
+import { isImpure } from "./impure.ts";
+import { isMerged, isRemoved, joinPath, type LowerPart, type Node } from "./node.ts";
 import type { Discovery } from "./node-table.ts";
 import { originOf } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
+import { namesOf } from "./read-names.ts";
 
 /**
  * What a name stands for.
@@ -26,16 +35,27 @@ export interface Found extends Discovery {
 const absent: Resolution = { kind: "absent" };
 const whitedOut: Resolution = { kind: "whited-out" };
 
-/** Looks a name up on disk. @throws ENOENT in a removed directory */
+/** Longer ones are refused even where it is known without asking a file system that there are none (NAME_MAX). */
+const longestName = 255;
+
+/** Looks a name up. @throws ENOENT in a removed directory; ENAMETOOLONG */
 export function resolve(overlay: Overlay, parent: Node, name: Name): Resolution {
   requireDirectory(parent);
   if (isRemoved(parent)) {
     throw new FsError(Errno.ENOENT, "lookup in a removed directory");
   }
+  if (name.length > longestName) {
+    throw new FsError(Errno.ENAMETOOLONG, "lookup");
+  }
+  const names = isMerged(parent) ? namesOf(overlay, parent) : undefined;
+  if (names !== undefined && !names.mayBeOnUpper(name) && !names.listing.has(name)) {
+    return absent;
+  }
   const upperPath = overlay.nodes.upperPathOf(parent, name);
-  const upperStat = parent.upper ? overlay.upper?.find(upperPath) : undefined;
+  const mayBeOnUpper = parent.upper && (names === undefined || names.mayBeOnUpper(name));
+  const upperStat = mayBeOnUpper ? overlay.upper?.find(upperPath) : undefined;
   if (upperStat === undefined) {
-    const parts = lowerParts(overlay, parent, name, false);
+    const parts = lowerParts(overlay, parent, name);
     return parts.length === 0 ? absent : foundOnLowers(overlay, parts);
   }
   if (isWhiteout(upperStat)) {
@@ -81,7 +101,9 @@ function discover(overlay: Overlay, parent: Node, name: Name): { node: Node; sta
 
 /** Whether a lower of `parent` shows something for the name, so that it needs a whiteout to be gone. */
 export function isOnLower(overlay: Overlay, parent: Node, name: Name): boolean {
-  return lowerParts(overlay, parent, name, true).length > 0;
+  const [part] = candidates(overlay, parent, name);
+  // With several parts it is known which have the name; a single one has to be asked.
+  return part !== undefined && (parent.lowers.length > 1 || findInLower(overlay, part, name) !== undefined);
 }
 
 /** @throws ENOTDIR */
@@ -91,47 +113,65 @@ export function requireDirectory(node: Node): void {
   }
 }
 
-interface LowerPart {
-  readonly place: Place;
+interface FoundPart {
+  readonly place: LowerPart;
   readonly stat: Stat;
 }
 
 /**
  * The parts of a name on the lowers of a directory, topmost first: one file, or directories down to the one that is
  * opaque or has a whiteout or a file below it.
- * @param firstOnly the topmost part is enough
  */
-function lowerParts(overlay: Overlay, parent: Node, name: Name, firstOnly: boolean): LowerPart[] {
-  const parts: LowerPart[] = [];
-  const last = parent.lowers.length - 1;
-  for (const [index, lower] of parent.lowers.entries()) {
-    const place: Place = { layer: lower.layer, path: joinPath(lower.path, name) };
-    const stat = place.layer.find(place.path);
+function lowerParts(overlay: Overlay, parent: Node, name: Name): FoundPart[] {
+  const found: FoundPart[] = [];
+  const last = parent.lowers[parent.lowers.length - 1];
+  for (const part of candidates(overlay, parent, name)) {
+    const path = joinPath(part.path, name);
+    const stat = findInLower(overlay, part, name);
     if (stat === undefined) {
-      continue;
-    }
-    if (isWhiteout(stat) || (parts.length > 0 && !isDirectory(stat))) {
-      break;
-    }
-    parts.push({ place, stat });
-    if (firstOnly || index === last) {
       break;
     }
     if (!isDirectory(stat)) {
-      if (isRegular(stat)) {
-        requireData(overlay.marks, place.layer, place.path);
+      if (part !== last && isRegular(stat)) {
+        requireData(overlay.marks, part.layer, path);
       }
+      found.push({ place: { layer: part.layer, path, xattrWhiteouts: false }, stat });
       break;
     }
-    if (isOpaque(overlay.marks, place.layer, place.path)) {
+    const { opaque, xattrWhiteouts } = readDirectoryMarks(overlay.marks, part.layer, path);
+    found.push({ place: { layer: part.layer, path, xattrWhiteouts }, stat });
+    if (part !== last && (opaque || isOpaqueToOthers(part.layer, path))) {
       break;
     }
   }
-  return parts;
+  return found;
 }
 
-function foundOnLowers(overlay: Overlay, parts: readonly LowerPart[]): Found {
-  const { stat } = parts[0] as LowerPart;
+/** The parts of a directory in which a name has to be looked for. */
+function candidates(overlay: Overlay, parent: Node, name: Name): readonly LowerPart[] {
+  if (parent.lowers.length < 2) {
+    return parent.lowers;
+  }
+  return namesOf(overlay, parent)
+    .lowers(name)
+    .map((index) => parent.lowers[index] as LowerPart);
+}
+
+/** What a lower has of that name; undefined for a whiteout or another mark. */
+function findInLower(overlay: Overlay, part: LowerPart, name: Name): Stat | undefined {
+  if (isMarkFile(name)) {
+    return undefined;
+  }
+  const path = joinPath(part.path, name);
+  const stat = part.layer.find(path);
+  const hidden =
+    stat !== undefined &&
+    (isWhiteout(stat) || (part.xattrWhiteouts && isXattrWhiteout(overlay.marks, part.layer, path, stat)));
+  return hidden ? undefined : stat;
+}
+
+function foundOnLowers(overlay: Overlay, parts: readonly FoundPart[]): Found {
+  const { stat } = parts[0] as FoundPart;
   return {
     kind: "found",
     stat,
@@ -163,8 +203,9 @@ function foundFile(overlay: Overlay, parent: Node, path: LayerPath, stat: Stat):
 function foundDirectory(overlay: Overlay, parent: Node, name: Name, path: LayerPath, stat: Stat): Found {
   // Only below a directory with lower parts, or moved to an impure one, can there be anything to hide or to redirect.
   const mayHaveMarks = parent.lowers.length > 0 || isImpure(overlay, parent);
-  const opaque = mayHaveMarks && overlay.upper !== undefined && isOpaque(overlay.marks, overlay.upper, path);
-  const parts = opaque ? [] : lowerParts(overlay, parent, name, false).filter((part) => isDirectory(part.stat));
+  const opaque =
+    mayHaveMarks && overlay.upper !== undefined && readDirectoryMarks(overlay.marks, overlay.upper, path).opaque;
+  const parts = opaque ? [] : lowerParts(overlay, parent, name).filter((part) => isDirectory(part.stat));
   const { dev, ino } = parts[0]?.stat ?? stat;
   return {
     kind: "found",
@@ -174,16 +215,6 @@ function foundDirectory(overlay: Overlay, parent: Node, name: Name, path: LayerP
     ino: overlay.inodes.number(dev, ino),
     hasOrigin: parts.length > 0,
   };
-}
-
-/** Whether the upper part of a directory may hold objects that were copied up: only they have an origin. */
-export function isImpure(overlay: Overlay, node: Node): boolean {
-  const state = node.directory;
-  if (state === undefined || overlay.upper === undefined) {
-    return false;
-  }
-  state.impure ??= isMarked(overlay.upper, overlay.nodes.upperPath(node), overlay.marks.impure);
-  return state.impure;
 }
 
 function isRegular(stat: Stat): boolean {

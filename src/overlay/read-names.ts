@@ -1,0 +1,99 @@
+/** Reads the names of a directory from all of its layers in one pass, and keeps them. */
+import { FileType, type Name } from "../contract/ids.ts";
+import type { ListedName, Place } from "../layer/layer.ts";
+import { hiddenByMarkFile, isMarkFile, isWhiteout, isXattrWhiteout } from "../layer/marks.ts";
+import { isImpure } from "./impure.ts";
+import { MergedNames } from "./merged-names.ts";
+import { isMerged, joinPath, type LowerPart, type Node } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+
+/**
+ * An upper object or a whiteout of this name is about to be made. To be called when nothing more is looked up before: names
+ * that were read in between would lack it.
+ */
+export function willBeOnUpper(overlay: Overlay, directory: Node, name: Name): void {
+  overlay.names.get(directory)?.putOnUpper(name);
+}
+
+/** The names of a directory: as they are kept, else read now. */
+export function namesOf(overlay: Overlay, node: Node): MergedNames {
+  const kept = overlay.names.use(node);
+  if (kept !== undefined) {
+    return kept;
+  }
+  const names = new MergedNames();
+  const hidden = new Set<Name>();
+  if (node.upper && overlay.upper !== undefined) {
+    readUpper(overlay, node, names, hidden);
+  }
+  // By the lowers alone: a whiteout of the upper hides a name, but it is still there to be whited out.
+  const closed = new Set<Name>();
+  for (const [index, part] of node.lowers.entries()) {
+    readLower(overlay, part, index, { names, hidden, closed });
+  }
+  overlay.names.keep(node, names);
+  return names;
+}
+
+function readUpper(overlay: Overlay, node: Node, names: MergedNames, hidden: Set<Name>): void {
+  const place: Place = overlay.upperPlace(node);
+  const { dev } = place.layer.stat(place.path);
+  const mayHaveOrigin = isImpure(overlay, node);
+  const mayMerge = isMerged(node);
+  for (const { name, type, ino } of place.layer.list(place.path)) {
+    names.putOnUpper(name);
+    if (type === FileType.character && isWhiteout(place.layer.stat(joinPath(place.path, name)))) {
+      hidden.add(name);
+    } else {
+      const foreign = mayHaveOrigin || (mayMerge && type === FileType.directory);
+      names.listing.fill(name, type, overlay.inodes.number(dev, ino), foreign);
+    }
+  }
+}
+
+interface Reading {
+  readonly names: MergedNames;
+  /** Names that a whiteout above hides from view. */
+  readonly hidden: Set<Name>;
+  /** Names that no lower part further down adds to. */
+  readonly closed: Set<Name>;
+}
+
+function readLower(overlay: Overlay, part: LowerPart, index: number, { names, hidden, closed }: Reading): void {
+  const { dev } = part.layer.stat(part.path);
+  const whiteouts: Name[] = [];
+  for (const entry of part.layer.list(part.path)) {
+    const { name, type, ino } = entry;
+    const whiteout = whiteoutOf(overlay, part, entry);
+    if (whiteout !== undefined) {
+      whiteouts.push(whiteout);
+    } else if (!isMarkFile(name) && !closed.has(name)) {
+      names.addLower(name, type, index);
+      if (type !== FileType.directory) {
+        closed.add(name);
+      }
+      if (!hidden.has(name)) {
+        names.listing.fill(name, type, overlay.inodes.number(dev, ino), false);
+      }
+    }
+  }
+  for (const name of whiteouts) {
+    hidden.add(name);
+    closed.add(name);
+  }
+}
+
+/** The name that an entry of a lower hides in the layers below; undefined for one that is no whiteout. */
+function whiteoutOf(overlay: Overlay, part: LowerPart, { name, type }: ListedName): Name | undefined {
+  if (isMarkFile(name)) {
+    return hiddenByMarkFile(name);
+  }
+  const suspicious = type === FileType.character || (part.xattrWhiteouts && type === FileType.regular);
+  return suspicious && isLowerWhiteout(overlay, part, name) ? name : undefined;
+}
+
+function isLowerWhiteout(overlay: Overlay, { layer, path, xattrWhiteouts }: LowerPart, name: Name): boolean {
+  const where = joinPath(path, name);
+  const stat = layer.stat(where);
+  return isWhiteout(stat) || (xattrWhiteouts && isXattrWhiteout(overlay.marks, layer, where, stat));
+}
