@@ -247,6 +247,7 @@ export class Overlay {
     for (const daemon of daemons) {
       if (!(await endsWithin(daemon, 10_000))) {
         complaints.push(`the daemon (${daemon}) did not end with its mount`);
+        process.kill(daemon, "SIGKILL");
       }
     }
     try {

@@ -1,6 +1,6 @@
 /** Programs with a time limit, and what is mounted where. Nothing here touches a mount under test. */
 import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 
 export interface ProgramResult {
   readonly status: number;
@@ -50,13 +50,24 @@ export function mountsBelow(prefix: string): MountLine[] {
   return found.reverse();
 }
 
-/** Ends every request of a FUSE mount that hangs; its daemon sees the mount go. Answers why it could not. */
-function abortFuse(minor: string): string[] {
+/**
+ * Ends every request of a FUSE mount that hangs; its daemon sees the mount go. The control files are mounted for it: not
+ * every machine has them below /sys. Answers why it could not.
+ */
+async function abortFuse(minor: string): Promise<string[]> {
+  const control = mkdtempSync("/tmp/veneer-test-fusectl-");
   try {
-    writeFileSync(`/sys/fs/fuse/connections/${minor}/abort`, "1");
+    await runOk(["mount", "-t", "fusectl", "fusectl", control]);
+    try {
+      writeFileSync(`${control}/${minor}/abort`, "1");
+    } finally {
+      await runOk(["umount", control]);
+    }
     return [];
   } catch (error) {
     return [`abort of FUSE connection ${minor}: ${error}`];
+  } finally {
+    rmdirSync(control);
   }
 }
 
@@ -76,7 +87,7 @@ export async function unmountAll(
     }
     complaints.push(`umount ${mount.mountpoint}: status ${result.status}: ${result.stderr.trim()}`);
     if (mount.type.startsWith("fuse")) {
-      complaints.push(...abortFuse(mount.minor));
+      complaints.push(...(await abortFuse(mount.minor)));
     }
     await runOk(["umount", "-l", mount.mountpoint], "/", 10_000);
   }

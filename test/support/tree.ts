@@ -137,6 +137,7 @@ export interface SnapshotEntry {
   readonly rdev?: string;
   readonly target?: string;
   readonly size?: number;
+  /** Stands for the content: equal for equal bytes. */
   readonly sha1?: string;
   readonly blocks?: number;
   readonly xattrs?: Readonly<Record<string, string>>;
