@@ -580,8 +580,6 @@ def call_snapshot(root, options):
         if kind == "file":
             entry["size"] = s.st_size
             entry["sha1"] = hash_quietly(path)
-            if options.get("blocks"):
-                entry["blocks"] = s.st_blocks
         xattrs = {}
         for name in sorted(os.listxattr(path, follow_symlinks=False)):
             name = text(os.fsencode(name))

@@ -219,7 +219,7 @@ export class Overlay {
   async buildLower(path: string, tree: Tree | Described): Promise<string> {
     mkdirSync(path, { recursive: true });
     await this.host.build(path, describeTree(tree));
-    this.#lowers.push({ path, before: await this.host.snapshot(path, { blocks: true }) });
+    this.#lowers.push({ path, before: await this.host.snapshot(path, {}) });
     return path;
   }
 
@@ -270,7 +270,7 @@ export class Overlay {
     writable: readonly { work: string }[],
   ): Promise<void> {
     for (const { path, before } of lowers) {
-      expect(await this.host.snapshot(path, { blocks: true }), "the lower is unchanged").toEqual(before);
+      expect(await this.host.snapshot(path, {}), "the lower is unchanged").toEqual(before);
     }
     // The kernel leaves a whiteout of its own in workdir and clears it at the next mount; Veneer leaves nothing.
     if (this.kind === "veneer") {

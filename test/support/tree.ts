@@ -118,8 +118,6 @@ export function describeTree(tree: Tree | Described): TreeDescription {
 export interface SnapshotOptions {
   /** Whether mtimes are told (yes unless said otherwise). */
   readonly times?: boolean;
-  /** Whether the blocks of files are told, which shows filled holes. */
-  readonly blocks?: boolean;
   /** Prefixes of xattr names to leave out. */
   readonly hideXattrs?: readonly string[];
 }
@@ -139,7 +137,6 @@ export interface SnapshotEntry {
   readonly size?: number;
   /** Stands for the content: equal for equal bytes. */
   readonly sha1?: string;
-  readonly blocks?: number;
   readonly xattrs?: Readonly<Record<string, string>>;
 }
 
