@@ -16,7 +16,7 @@ export interface Time {
   readonly nsec: number;
 }
 
-/** What stat(2) tells, ino already being the overlay's. Sizes in bytes, blocks of 512 bytes. */
+/** What stat(2) tells; in a reply `ino` and `nlink` are the overlay's. Sizes in bytes, blocks of 512 bytes. */
 export interface Attributes {
   readonly ino: number;
   readonly mode: number;

@@ -4,33 +4,17 @@
  *
  * All methods throw FsError with the errno of the system call that failed, unless they say otherwise.
  */
-import type { FileSystemStatistics, Time, TimeChange } from "../contract/filesystem.ts";
+import type { Attributes, FileSystemStatistics, TimeChange } from "../contract/filesystem.ts";
 import type { Name } from "../contract/ids.ts";
 import type { Job } from "../contract/slow.ts";
 
 /** A path within a layer: names joined by "/", without a leading one; "" for the root. */
 export type LayerPath = string;
 
-/** What statx(2) tells of an object, as the layer's file system has it. */
-export interface Stat {
+/** What statx(2) tells of an object, as the layer's file system has it: `ino` and `nlink` are that file system's. */
+export interface Stat extends Attributes {
   /** major * 2^20 + minor of the device that holds it. */
   readonly dev: number;
-  readonly ino: number;
-  readonly mode: number;
-  readonly nlink: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly rdevMajor: number;
-  readonly rdevMinor: number;
-  readonly size: number;
-  readonly blocks: number;
-  readonly blksize: number;
-  readonly atime: Time;
-  readonly mtime: Time;
-  readonly ctime: Time;
-  readonly btime: Time | undefined;
-  readonly attributes: number;
-  readonly attributesMask: number;
 }
 
 export interface ListedName {

@@ -6,41 +6,32 @@ import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import { Parked } from "../contract/slow.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
-import type { WritableLayer } from "../layer/layer.ts";
+import type { LayerPath, WritableLayer } from "../layer/layer.ts";
 import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasRemoved } from "./directory.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { isOnLower, nodeAt } from "./resolver.ts";
+import type { Staged } from "./work-dir.ts";
 
 /** unlink(2). @throws EISDIR for a directory */
 export function removeFile(overlay: Overlay, parent: Node, name: Name): void {
-  const { upper, work } = overlay.writable();
+  const { upper } = overlay.writable();
   const node = nodeAt(overlay, parent, name);
   if (node.type === FileType.directory) {
     throw new FsError(Errno.EISDIR, "unlink of a directory");
   }
   waitForCopyUp(node);
-  copyUp(overlay, parent);
-  const path = overlay.nodes.upperPathOf(parent, name);
-  const onLower = isOnLower(overlay, parent, name);
-  willBeOnUpper(overlay, parent, name);
-  using reach = keepReachable(overlay, node);
-  if (!node.upper) {
-    work.linkWhiteout(upper, path);
-  } else if (onLower) {
-    using whiteout = work.stageWhiteout();
-    whiteout.install(upper, path, 0);
-  } else {
-    upper.unlink(path);
-  }
-  detach(overlay, node, parent, name, reach);
+  takeAway(overlay, parent, name, node, {
+    alone: (path) => upper.unlink(path),
+    forWhiteout: (whiteout, path) => whiteout.install(upper, path, 0),
+  });
 }
 
 /** rmdir(2). @throws ENOTDIR, and ENOTEMPTY while the merged view shows a name in it */
 export function removeDirectory(overlay: Overlay, parent: Node, name: Name): void {
-  const { upper, work } = overlay.writable();
+  const { upper } = overlay.writable();
   const node = nodeAt(overlay, parent, name);
   if (node.type !== FileType.directory) {
     throw new FsError(Errno.ENOTDIR, "rmdir of what is no directory");
@@ -48,19 +39,34 @@ export function removeDirectory(overlay: Overlay, parent: Node, name: Name): voi
   if (!isEmpty(overlay, node)) {
     throw new FsError(Errno.ENOTEMPTY, "rmdir");
   }
+  takeAway(overlay, parent, name, node, {
+    alone: (path) => removeUpperDirectory(overlay, path),
+    // The directory, with the whiteouts in it, changes places with the whiteout and is discarded.
+    forWhiteout: (whiteout, path) => whiteout.layer.rename(whiteout.path, upper, path, RenameFlag.exchange),
+  });
+}
+
+/** How an upper object leaves its name: for nothing, or for a whiteout, by one call. */
+interface Leaving {
+  alone(path: LayerPath): void;
+  forWhiteout(whiteout: Staged, path: LayerPath): void;
+}
+
+/** The commit point of a removal is one call in all three cases. */
+function takeAway(overlay: Overlay, parent: Node, name: Name, node: Node, leaving: Leaving): void {
+  const { upper, work } = overlay.writable();
   copyUp(overlay, parent);
   const path = overlay.nodes.upperPathOf(parent, name);
-  const onLower = isOnLower(overlay, parent, name);
+  const covers = node.upper && isOnLower(overlay, parent, name);
   willBeOnUpper(overlay, parent, name);
   using reach = keepReachable(overlay, node);
   if (!node.upper) {
     work.linkWhiteout(upper, path);
-  } else if (onLower) {
-    // The directory, with the whiteouts in it, changes places with the whiteout and is discarded.
+  } else if (covers) {
     using whiteout = work.stageWhiteout();
-    whiteout.layer.rename(whiteout.path, upper, path, RenameFlag.exchange);
+    leaving.forWhiteout(whiteout, path);
   } else {
-    removeUpperDirectory(overlay, path);
+    leaving.alone(path);
   }
   detach(overlay, node, parent, name, reach);
 }
