@@ -159,6 +159,8 @@ function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: 
   staged.install(upper, overlay.nodes.upperPath(node), 0);
   becomeUpper(overlay, node, copyStat, keepsInode);
   upper.setTimes(parentPath, atime, mtime);
+  // Its ctime can't be kept.
+  overlay.notifier.attributesChanged(parent.id);
 }
 
 /**

@@ -87,6 +87,17 @@ describeOverlay("times", (overlay) => {
     expect(await m.sys.lstat(`${m.mnt}/f`)).toMatchObject({ mtime: 6n, size: 4 });
   });
 
+  test("ctime seen of a directory is the one in the upper, also when something in it is copied up", async () => {
+    const m = await overlay.mount({ lowers: [{ d: { a: "1", b: "2", e: { f: "3" } } }] });
+    for (const name of ["a", "b", "e/f"]) {
+      await m.sys.chmod(`${m.mnt}/d/${name}`, 0o600);
+      for (const path of [".", "d"]) {
+        const [seen, real] = [await m.sys.lstat(`${m.mnt}/${path}`), await overlay.host.lstat(`${m.upper}/${path}`)];
+        expect(seen.ctime, `${path} after ${name}`).toBe(real.ctime);
+      }
+    }
+  });
+
   test("ctime seen is the one that lies in the upper, also after link and unlink", async () => {
     const m = await overlay.mount({ lowers: [{}], upper: { a: "1" } });
     await m.sys.link(`${m.mnt}/a`, `${m.mnt}/b`);
