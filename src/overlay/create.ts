@@ -60,27 +60,27 @@ export function create(
   const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
   const opaque = object.type === FileType.directory && (replacesWhiteout || parent.lowers.length > 0);
   let file: LayerFile | undefined;
-  if (!replacesWhiteout && caller.uid === 0 && caller.gid === 0) {
-    // Made by root in its directory, the file system itself applies setgid and the default ACL.
-    file = make(place, object, mode);
-    if (opaque) {
-      preferOpaque(overlay, place);
-    }
-  } else {
-    using staged = work.stage();
-    file = make(staged, object, 0o600);
-    try {
+  try {
+    if (!replacesWhiteout && caller.uid === 0 && caller.gid === 0) {
+      // Made by root in its directory, the file system itself applies setgid and the default ACL.
+      file = make(place, object, mode);
+      if (opaque) {
+        preferOpaque(overlay, place);
+      }
+    } else {
+      using staged = work.stage();
+      file = make(staged, object, 0o600);
       finishStaged(overlay, parent, staged, object.type, { mode, acl, caller });
       if (opaque) {
         staged.layer.setXattr(staged.path, overlay.marks.opaque, yes, 0);
       }
       installName(staged, place, object.type === FileType.directory, replacesWhiteout);
-    } catch (error) {
-      file?.close();
-      throw error;
     }
+    return { ...adopt(overlay, parent, name, place), file };
+  } catch (error) {
+    file?.close();
+    throw error;
   }
-  return { ...adopt(overlay, parent, name, place), file };
 }
 
 /** A regular file without a name (O_TMPFILE), which lives by its descriptor. */
