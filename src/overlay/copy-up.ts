@@ -9,6 +9,7 @@ import type { LayerFile, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { markImpure } from "./impure.ts";
 import { copyMetadata, setMark } from "./metadata.ts";
 import { isRemoved, type Node } from "./node.ts";
+import { reopen } from "./open-files.ts";
 import { encodeOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
@@ -54,11 +55,7 @@ function copyUpSpecial(overlay: Overlay, node: Node, from: Place, stat: Stat): v
   } else {
     layer.makeNode(path, node.type | stagedMode, stat.rdevMajor, stat.rdevMinor);
   }
-  if (isRemoved(node)) {
-    adoptRemoved(overlay, node, from, stat, staged);
-  } else {
-    install(overlay, node, from, stat, staged);
-  }
+  finish(overlay, node, { from, stat, staged });
 }
 
 function copyUpFile(overlay: Overlay, node: Node, from: Place, stat: Stat, data: "keep" | "drop"): void {
@@ -77,7 +74,7 @@ function copyUpFile(overlay: Overlay, node: Node, from: Place, stat: Stat, data:
       }
       source.copyTo(target, size);
     }
-    finishFile(overlay, node, { from, stat, staged });
+    finish(overlay, node, { from, stat, staged });
   } finally {
     if (!underWay) {
       source?.close();
@@ -87,13 +84,13 @@ function copyUpFile(overlay: Overlay, node: Node, from: Place, stat: Stat, data:
   }
 }
 
-interface FileCopy {
+interface Copy {
   readonly from: Place;
   readonly stat: Stat;
   readonly staged: Staged;
 }
 
-interface RunningCopy extends FileCopy {
+interface RunningCopy extends Copy {
   readonly source: LayerFile;
   readonly target: LayerFile;
   readonly size: number;
@@ -118,7 +115,7 @@ function endCopy(overlay: Overlay, node: Node, copy: RunningCopy, result: number
     if (result < 0) {
       throw new FsError(-result, "copy-up: copy data");
     }
-    finishFile(overlay, node, copy);
+    finish(overlay, node, copy);
     return undefined;
   } catch (error) {
     return error;
@@ -130,13 +127,15 @@ function endCopy(overlay: Overlay, node: Node, copy: RunningCopy, result: number
   }
 }
 
-function finishFile(overlay: Overlay, node: Node, { from, stat, staged }: FileCopy): void {
+/** The commit point, once what is staged has its data. */
+function finish(overlay: Overlay, node: Node, { from, stat, staged }: Copy): void {
   if (isRemoved(node)) {
     adoptRemoved(overlay, node, from, stat, staged);
   } else {
     install(overlay, node, from, stat, staged);
   }
-  switchOpenFile(overlay, node);
+  // Handles that are open see what is written from now on.
+  reopen(overlay, node, false);
 }
 
 /** Completes the staged object and gives it the name; the parent's times stay as they were. */
@@ -190,16 +189,6 @@ function becomeUpper(overlay: Overlay, node: Node, stat: Stat, keepsInode: boole
   }
   // Link count, ctime, blocks: none of them is what the kernel was told of the lower object.
   overlay.notifier.attributesChanged(node.id);
-}
-
-/** Handles that are open see what is written from now on. */
-function switchOpenFile(overlay: Overlay, node: Node): void {
-  if (node.open !== undefined) {
-    const { layer, path } = overlay.upperPlace(node);
-    const file = layer.openFile(path, false);
-    node.open.retired.push(node.open.file);
-    node.open.file = file;
-  }
 }
 
 /** The mark is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */

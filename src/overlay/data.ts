@@ -2,12 +2,12 @@
 
 import type { AllocatedRange, WriteRequest } from "../contract/filesystem.ts";
 import type { Caller } from "../contract/ids.ts";
-import { Deferred, JobCall, type JobCallNumber } from "../contract/slow.ts";
-import { FsError } from "../errno.ts";
+import { type Deferred, JobCall } from "../contract/slow.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import { killSetIds } from "./attributes.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { deferred, deferredVoid } from "./slow-calls.ts";
 
 /** A write this large may be made to wait for the disk: it leaves the core. */
 const largeWrite = 256 * 1024;
@@ -17,7 +17,7 @@ const syncFlags = 0o4010000;
 /** Data in memory are read at once, others where nobody else has to wait for them. */
 export function read(file: LayerFile, offset: number, into: Buffer): number | Deferred<number> {
   const cached = file.readIfCached(into, offset);
-  return cached ?? deferred(JobCall.read, [file.fd, offset]);
+  return cached ?? deferred({ call: JobCall.read, args: [file.fd, offset] });
 }
 
 /** pwrite(2) to an upper file; on an I/O thread where it is large or has to reach the disk. Answers how many bytes were taken. */
@@ -27,7 +27,7 @@ export function write(overlay: Overlay, node: Node, file: LayerFile, request: Wr
     killSetIds(overlay, node);
   }
   if (sync !== 0 || request.data.length >= largeWrite) {
-    return deferred(JobCall.write, [file.fd, request.offset, sync]);
+    return deferred({ call: JobCall.write, args: [file.fd, request.offset, sync] });
   }
   return file.write(request.data, request.offset, 0);
 }
@@ -42,7 +42,7 @@ export function sync(
   if (!node.upper || overlay.volatile) {
     return undefined;
   }
-  return deferredVoid(dataOnly ? JobCall.syncData : JobCall.sync, [file.fd]);
+  return deferredVoid({ call: dataOnly ? JobCall.syncData : JobCall.sync, args: [file.fd] });
 }
 
 /** fallocate(2). */
@@ -54,7 +54,7 @@ export function allocate(
   caller: Caller,
 ): Deferred<undefined> {
   killSetIdsFor(overlay, node, caller);
-  return deferredVoid(JobCall.allocate, [file.fd, mode, offset, length]);
+  return deferredVoid({ call: JobCall.allocate, args: [file.fd, mode, offset, length] });
 }
 
 /** copy_file_range(2), which reflinks where the layers allow it. */
@@ -66,7 +66,7 @@ export function copyRange(
   caller: Caller,
 ): Deferred<number> {
   killSetIdsFor(overlay, to.node, caller);
-  return deferred(JobCall.copyRange, [from.file.fd, from.offset, to.file.fd, to.offset, length]);
+  return deferred({ call: JobCall.copyRange, args: [from.file.fd, from.offset, to.file.fd, to.offset, length] });
 }
 
 /**
@@ -77,23 +77,4 @@ function killSetIdsFor(overlay: Overlay, node: Node, caller: Caller): void {
   if (caller.uid !== 0) {
     killSetIds(overlay, node);
   }
-}
-
-function deferred(call: JobCallNumber, args: readonly number[]): Deferred<number> {
-  return new Deferred({ call, args }, succeed);
-}
-
-/** For calls that answer nothing but that they went well. */
-function deferredVoid(call: JobCallNumber, args: readonly number[]): Deferred<undefined> {
-  return new Deferred({ call, args }, (result) => {
-    succeed(result);
-    return undefined;
-  });
-}
-
-function succeed(result: number): number {
-  if (result < 0) {
-    throw new FsError(-result, "slow call");
-  }
-  return result;
 }

@@ -34,8 +34,8 @@ export class OpenFiles {
       const { layer, path } = this.#overlay.place(node);
       return this.adopt(node, layer.openFile(path, writable));
     }
-    if (writable) {
-      this.makeWritable(node);
+    if (writable && !node.open.file.writable) {
+      reopen(this.#overlay, node, true);
     }
     return this.#addHandle(node);
   }
@@ -64,7 +64,7 @@ export class OpenFiles {
     if (file.writable) {
       return file;
     }
-    this.makeWritable(node);
+    reopen(this.#overlay, node, true);
     return this.file(handle);
   }
 
@@ -94,16 +94,6 @@ export class OpenFiles {
     this.#nodes.clear();
   }
 
-  makeWritable(node: Node): void {
-    const open = node.open;
-    if (open !== undefined && !open.file.writable) {
-      const { layer, path } = this.#overlay.upperPlace(node);
-      const file = layer.openFile(path, true);
-      open.retired.push(open.file);
-      open.file = file;
-    }
-  }
-
   #addHandle(node: Node): HandleId {
     if (node.open !== undefined) {
       node.open.handles += 1;
@@ -112,6 +102,16 @@ export class OpenFiles {
     this.#nextHandle += 1;
     this.#nodes.set(handle, node);
     return handle;
+  }
+}
+
+/** Gives an open file, if the node is one, a descriptor of its upper object in place of the one it has. */
+export function reopen(overlay: Overlay, node: Node, writable: boolean): void {
+  if (node.open !== undefined) {
+    const { layer, path } = overlay.upperPlace(node);
+    const file = layer.openFile(path, writable);
+    node.open.retired.push(node.open.file);
+    node.open.file = file;
   }
 }
 

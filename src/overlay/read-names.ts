@@ -1,6 +1,6 @@
 /** Reads the names of a directory from all of its layers in one pass, and keeps them. */
 import { FileType, type Name } from "../contract/ids.ts";
-import type { ListedName, Place } from "../layer/layer.ts";
+import type { LayerPath, ListedName, Place, Stat } from "../layer/layer.ts";
 import { hiddenByMarkFile, isMarkFile, isWhiteout, isXattrWhiteout } from "../layer/marks.ts";
 import { isImpure } from "./impure.ts";
 import { MergedNames } from "./merged-names.ts";
@@ -89,11 +89,14 @@ function whiteoutOf(overlay: Overlay, part: LowerPart, { name, type }: ListedNam
     return hiddenByMarkFile(name);
   }
   const suspicious = type === FileType.character || (part.xattrWhiteouts && type === FileType.regular);
-  return suspicious && isLowerWhiteout(overlay, part, name) ? name : undefined;
+  if (!suspicious) {
+    return undefined;
+  }
+  const path = joinPath(part.path, name);
+  return isLowerWhiteout(overlay, part, path, part.layer.stat(path)) ? name : undefined;
 }
 
-function isLowerWhiteout(overlay: Overlay, { layer, path, xattrWhiteouts }: LowerPart, name: Name): boolean {
-  const where = joinPath(path, name);
-  const stat = layer.stat(where);
-  return isWhiteout(stat) || (xattrWhiteouts && isXattrWhiteout(overlay.marks, layer, where, stat));
+/** Whether an object in a part of a directory is a whiteout. @param path of the object */
+export function isLowerWhiteout(overlay: Overlay, part: LowerPart, path: LayerPath, stat: Stat): boolean {
+  return isWhiteout(stat) || (part.xattrWhiteouts && isXattrWhiteout(overlay.marks, part.layer, path, stat));
 }

@@ -46,7 +46,6 @@ export function rename(overlay: Overlay, from: NameIn, to: NameIn, flags: number
 }
 
 function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: Node | undefined, flags: number): void {
-  const { upper } = overlay.writable();
   if (target === source) {
     return;
   }
@@ -59,19 +58,18 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
   if (target?.type === FileType.directory) {
     clearUpperDirectory(overlay, to);
   }
-  const newPath = overlay.nodes.upperPathOf(to.parent, to.name);
-  const reach = target === undefined ? undefined : keepReachable(overlay, target);
-  try {
-    const inTheWay = upper.find(newPath);
-    const directoryOverWhiteout = source.type === FileType.directory && inTheWay !== undefined && isWhiteout(inTheWay);
-    moveOnDisk(overlay, from, to, directoryOverWhiteout);
-    if (target !== undefined && reach !== undefined) {
-      detach(overlay, target, to.parent, to.name, reach);
-    }
-  } finally {
-    reach?.[Symbol.dispose]();
+  using reach = target === undefined ? undefined : keepReachable(overlay, target);
+  moveOnDisk(overlay, from, to, source.type === FileType.directory && isWhitedOut(overlay, to));
+  if (target !== undefined && reach !== undefined) {
+    detach(overlay, target, to.parent, to.name, reach);
   }
   moveNode(overlay, source, from, to);
+}
+
+/** Whether a whiteout stands at a name in the upper. */
+function isWhitedOut(overlay: Overlay, { parent, name }: NameIn): boolean {
+  const stat = overlay.writable().upper.find(overlay.nodes.upperPathOf(parent, name));
+  return stat !== undefined && isWhiteout(stat);
 }
 
 /** The commit point of a rename. */

@@ -4,20 +4,13 @@
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, Stat } from "../layer/layer.ts";
-import {
-  isMarkFile,
-  isOpaqueToOthers,
-  isWhiteout,
-  isXattrWhiteout,
-  readDirectoryMarks,
-  requireData,
-} from "../layer/marks.ts";
+import { isMarkFile, isOpaqueToOthers, isWhiteout, readDirectoryMarks, requireData } from "../layer/marks.ts";
 import { isImpure } from "./impure.ts";
 import { isMerged, isRemoved, joinPath, type LowerPart, type Node } from "./node.ts";
 import type { Discovery } from "./node-table.ts";
 import { originOf } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
-import { namesOf } from "./read-names.ts";
+import { isLowerWhiteout, namesOf } from "./read-names.ts";
 
 /**
  * What a name stands for.
@@ -164,10 +157,7 @@ function findInLower(overlay: Overlay, part: LowerPart, name: Name): Stat | unde
   }
   const path = joinPath(part.path, name);
   const stat = part.layer.find(path);
-  const hidden =
-    stat !== undefined &&
-    (isWhiteout(stat) || (part.xattrWhiteouts && isXattrWhiteout(overlay.marks, part.layer, path, stat)));
-  return hidden ? undefined : stat;
+  return stat !== undefined && isLowerWhiteout(overlay, part, path, stat) ? undefined : stat;
 }
 
 function foundOnLowers(overlay: Overlay, parts: readonly FoundPart[]): Found {
