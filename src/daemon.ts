@@ -15,6 +15,7 @@ import {
   findDirectory,
   lockDirectory,
 } from "./mount/directories.ts";
+import { resolveFeatures } from "./mount/feature-options.ts";
 import {
   checkPrivilege,
   cutConnection,
@@ -51,6 +52,7 @@ const patience = { ready: 20_000, sync: 20_000, users: 1_000, end: 20_000, cutEn
 interface Prepared {
   readonly mountpoint: FoundDirectory;
   readonly lowers: readonly DirectoryLayer[];
+  readonly dataLowers: readonly DirectoryLayer[];
   readonly upper: DirectoryLayer | undefined;
   readonly work: DirectoryLayer | undefined;
   readonly device: number;
@@ -101,15 +103,17 @@ function prepare(plan: MountPlan): Prepared {
   raiseDescriptorLimit();
   const mountpoint = findDirectory("mountpoint", plan.mountpoint);
   const lowers = options.lowers.map((lower) => findDirectory("lowerdir", lower));
+  const dataLowers = options.dataLowers.map((lower) => findDirectory("datadir", lower));
   const upper = options.upper === undefined ? undefined : findDirectory("upperdir", options.upper);
   const work = options.work === undefined ? undefined : findDirectory("workdir", options.work);
-  checkTogether(lowers, upper, work);
+  checkTogether([...lowers, ...dataLowers], upper, work);
   const writable = [upper, work].filter((directory) => directory !== undefined);
   const mounts = writable.length === 0 ? [] : readMounts();
   for (const directory of writable) {
     checkKernelOverlays(directory, mounts);
   }
-  const lowerLayers = lowers.map((lower) => openLayer(lower, () => openLowerLayer(lower.given)));
+  const lowerLayers = lowers.map(openLower);
+  const dataLayers = dataLowers.map(openLower);
   const pair = upper && work && openLayer(upper, () => openUpperLayers(upper.given, work.given));
   if (upper !== undefined && work !== undefined && pair !== undefined) {
     lockDirectory(upper, pair.upper.fd);
@@ -117,6 +121,7 @@ function prepare(plan: MountPlan): Prepared {
   }
   for (const [layer, directory] of [
     ...lowerLayers.map((lower, at) => [lower, lowers[at]] as const),
+    ...dataLayers.map((lower, at) => [lower, dataLowers[at]] as const),
     [pair?.upper, upper] as const,
     [pair?.work, work] as const,
   ]) {
@@ -124,7 +129,18 @@ function prepare(plan: MountPlan): Prepared {
       checkOutside(mountpoint, directory);
     }
   }
-  return { mountpoint, lowers: lowerLayers, upper: pair?.upper, work: pair?.work, device: openDevice() };
+  return {
+    mountpoint,
+    lowers: lowerLayers,
+    dataLowers: dataLayers,
+    upper: pair?.upper,
+    work: pair?.work,
+    device: openDevice(),
+  };
+}
+
+function openLower(lower: FoundDirectory): DirectoryLayer {
+  return openLayer(lower, () => openLowerLayer(lower.given));
 }
 
 function openLayer<T>(directory: FoundDirectory, open: () => T): T {
@@ -152,8 +168,10 @@ function serveRequest(prepared: Prepared, options: MountOptions, debug: boolean)
   return {
     device: prepared.device,
     lowers: prepared.lowers.map(descriptorOf),
+    dataLowers: prepared.dataLowers.map(descriptorOf),
     upper: prepared.upper && descriptorOf(prepared.upper),
     work: prepared.work && descriptorOf(prepared.work),
+    features: resolveFeatures(options),
     volatile: options.volatile,
     userXattr: options.userXattr,
     settings: fuseSettings(options),

@@ -1,4 +1,5 @@
 /** What the main thread and the serving thread of a mount tell each other. Types only. */
+import type { Features } from "./contract/features.ts";
 import type { FuseSettings } from "./fuse/settings.ts";
 import type { LayerTraits } from "./layer/directory-layer.ts";
 
@@ -7,8 +8,10 @@ export interface ServeRequest {
   readonly device: number;
   /** Topmost first. */
   readonly lowers: readonly LayerDescriptor[];
+  readonly dataLowers: readonly LayerDescriptor[];
   readonly upper: LayerDescriptor | undefined;
   readonly work: LayerDescriptor | undefined;
+  readonly features: Features;
   readonly volatile: boolean;
   readonly userXattr: boolean;
   readonly settings: FuseSettings;

@@ -76,6 +76,8 @@ function run(request: ServeRequest): void {
         ...(upper && { upper }),
         ...(work && { work }),
         lowers: request.lowers.map(layerOf),
+        dataLowers: request.dataLowers.map(layerOf),
+        features: request.features,
         volatile: request.volatile,
         userXattr: request.userXattr,
         log,

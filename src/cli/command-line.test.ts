@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { MountFlag } from "../mount/kernel-flags.ts";
-import { OptionError } from "../mount/options.ts";
+import { OptionError } from "../mount/option-error.ts";
 import { type MountCommand, parseCommandLine } from "./command-line.ts";
 
 function mount(...args: string[]): MountCommand {

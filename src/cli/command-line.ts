@@ -1,6 +1,7 @@
 /** argv -> a typed command. Pure: nothing is looked at but the arguments. */
 import { Command, CommanderError, Option } from "commander";
-import { OptionError, parseOptions } from "../mount/options.ts";
+import { OptionError } from "../mount/option-error.ts";
+import { parseOptions } from "../mount/options.ts";
 import { checkPlan, type MountPlan } from "../mount/plan.ts";
 import { exitCodeHelp } from "./exit-codes.ts";
 

@@ -1,6 +1,6 @@
 /** What a command came to: an exit code, and the sentence for stderr where it is not 0. */
 import { MountError } from "../mount/mount-error.ts";
-import { OptionError } from "../mount/options.ts";
+import { OptionError } from "../mount/option-error.ts";
 import { exitCodes } from "./exit-codes.ts";
 
 export interface Outcome {

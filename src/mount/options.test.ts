@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MountFlag } from "./kernel-flags.ts";
-import { OptionError, parseOptions, splitLowers, splitOptions } from "./options.ts";
+import { OptionError } from "./option-error.ts";
+import { parseOptions, splitLowers, splitOptions } from "./options.ts";
 
 describe("splitOptions", () => {
   it.each([
@@ -56,6 +57,8 @@ describe("parseOptions", () => {
       attrTimeout: undefined,
       negativeTimeout: undefined,
       volatile: false,
+      dataLowers: [],
+      features: {},
       userXattr: false,
       debug: false,
       unknown: [],

@@ -2,19 +2,15 @@
  * The language of `-o`: what mount(8), container engines and fstab write there becomes a typed result.
  * Pure: nothing here looks at the disk. Strings are latin1 bytes, as everywhere.
  */
+import { type FeatureOptions, featureOptions } from "./feature-options.ts";
 import { kernelFlags, silentlyIgnored } from "./kernel-flags.ts";
-
-/** An option that can't be what was meant; the message is one sentence for the user. */
-export class OptionError extends Error {
-  constructor(sentence: string) {
-    super(sentence);
-    this.name = "OptionError";
-  }
-}
+import { OptionError } from "./option-error.ts";
 
 export interface MountOptions {
   /** Topmost first, as given: perhaps relative, never normalised. */
   readonly lowers: readonly string[];
+  /** Data-only layers, below all lowers; topmost first. */
+  readonly dataLowers: readonly string[];
   readonly upper: string | undefined;
   readonly work: string | undefined;
   /** MS_* bits for mount(2). */
@@ -33,6 +29,8 @@ export interface MountOptions {
   readonly entryTimeout: number | undefined;
   readonly attrTimeout: number | undefined;
   readonly negativeTimeout: number | undefined;
+  /** As given: `resolveFeatures` says what they amount to. */
+  readonly features: FeatureOptions;
   readonly volatile: boolean;
   readonly userXattr: boolean;
   readonly debug: boolean;
@@ -181,6 +179,7 @@ function ignore(): void {
 export function parseOptions(texts: readonly string[]): MountOptions {
   const draft: Draft = {
     lowers: [],
+    dataLowers: [],
     upper: undefined,
     work: undefined,
     flags: 0,
@@ -192,6 +191,7 @@ export function parseOptions(texts: readonly string[]): MountOptions {
     entryTimeout: undefined,
     attrTimeout: undefined,
     negativeTimeout: undefined,
+    features: {},
     volatile: false,
     userXattr: false,
     debug: false,
@@ -225,6 +225,11 @@ function takeOption(draft: Draft, option: string): boolean {
       throw new OptionError(`the option ${name} needs a value: ${name}=...`);
     }
     take(draft, value, name);
+    return true;
+  }
+  const feature = Object.hasOwn(featureOptions, name) ? featureOptions[name] : undefined;
+  if (feature !== undefined) {
+    draft.features = { ...draft.features, ...feature(name, value ?? "") };
     return true;
   }
   if (silentlyIgnored(name)) {

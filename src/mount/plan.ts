@@ -1,5 +1,7 @@
 /** What a mount is to be, and what can be said against it before the disk is looked at. */
-import { type MountOptions, OptionError } from "./options.ts";
+import { resolveFeatures } from "./feature-options.ts";
+import { OptionError } from "./option-error.ts";
+import type { MountOptions } from "./options.ts";
 
 export interface MountPlan {
   /** As given: perhaps relative, perhaps `/dev/fd/N`. */
@@ -13,6 +15,7 @@ export function checkPlan(plan: MountPlan): void {
   if (lowers.length === 0) {
     throw new OptionError("there is no lower layer: give -o lowerdir=DIR[:DIR...] or --lower DIR");
   }
+  resolveFeatures(plan.options);
   if (upper !== undefined && work === undefined) {
     throw new OptionError(
       `upperdir=${upper} needs a workdir: add workdir=DIR, a directory beside it on the same file system`,

@@ -40,6 +40,8 @@ function mount(volatile: boolean): void {
     ...openUpperLayers(`${scratch}/upper`, `${scratch}/work`),
     lowers: [openLowerLayer(`${scratch}/lower`)],
     volatile,
+    dataLowers: [],
+    features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto" },
     userXattr: false,
     log: silent,
     jobs: { start: (job, done) => jobs.push({ job, done }) },

@@ -59,6 +59,8 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
       work: pair.work,
       lowers: [lower],
       volatile: false,
+      dataLowers: [],
+      features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto" },
       userXattr: false,
       log: silent,
       jobs: noJobs,

@@ -1,6 +1,7 @@
 /**
  * The state that all concerns of one overlay share: its layers, its nodes, and where an object lies.
  */
+import type { Features } from "../contract/features.ts";
 import type { Attributes, Entry } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import type { Notifier } from "../contract/notifier.ts";
@@ -23,6 +24,9 @@ export interface OverlayOptions {
   readonly work?: WritableLayer;
   /** Topmost first; at least one unless there is an upper. */
   readonly lowers: readonly Layer[];
+  /** Layers below all lowers, of which only data show: of files whose metadata lie above. Topmost first. */
+  readonly dataLowers: readonly Layer[];
+  readonly features: Features;
   /** Nothing is ever synced. */
   readonly volatile: boolean;
   /** Marks are kept in user.overlay.* instead of trusted.overlay.*. */
@@ -38,6 +42,8 @@ export class Overlay {
   readonly upper: WritableLayer | undefined;
   readonly work: WorkDir | undefined;
   readonly lowers: readonly Layer[];
+  readonly dataLowers: readonly Layer[];
+  readonly features: Features;
   readonly volatile: boolean;
   readonly marks: MarkNames;
   readonly log: Logger;
@@ -59,6 +65,8 @@ export class Overlay {
     }
     this.upper = options.upper;
     this.lowers = options.lowers;
+    this.dataLowers = options.dataLowers;
+    this.features = options.features;
     this.originLayers = new OriginLayers(options.lowers);
     this.volatile = options.volatile;
     this.marks = markNames(options.userXattr);
@@ -139,7 +147,7 @@ export class Overlay {
     }
     this.work?.close();
     this.upper?.close();
-    for (const lower of this.lowers) {
+    for (const lower of [...this.lowers, ...this.dataLowers]) {
       lower.close();
     }
   }

@@ -36,7 +36,7 @@ export const areas: Readonly<Record<string, Area>> = {
     mayImport: ["layer/layer.ts", "layer/marks.ts", "contract", "errno.ts", "log.ts"],
     packages: [],
   },
-  mount: { holds: "folder", mayImport: ["sys", "errno.ts", "log.ts"], packages: [] },
+  mount: { holds: "folder", mayImport: ["contract/features.ts", "sys", "errno.ts", "log.ts"], packages: [] },
   composition: {
     holds: ["daemon.ts", "serving-thread.ts", "serve-messages.ts", "serve-mount.ts", "io-thread.ts"],
     mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "mount"],

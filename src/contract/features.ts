@@ -1,0 +1,18 @@
+/**
+ * Which features of the on-disk format are in use. Types and prose only; words and defaults are those of Linux overlayfs
+ * (Documentation/filesystems/overlayfs.rst).
+ */
+
+export interface Features {
+  /**
+   * Directories of lowers that were renamed. on: renaming them leaves a redirect; follow: redirects are understood;
+   * nofollow: what bears one is refused (EPERM).
+   */
+  readonly redirect: "on" | "follow" | "nofollow";
+  /** Hard links of a lower stay one file when one of them is copied up. */
+  readonly index: boolean;
+  /** A change of metadata alone copies no data up. Off: files without their data are refused (EPERM). */
+  readonly metacopy: boolean;
+  /** off: numbers of inodes on other file systems than the upper's are small, and not the same in the next mount. */
+  readonly xino: "on" | "auto" | "off";
+}
