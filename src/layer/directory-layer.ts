@@ -29,6 +29,7 @@ import { statFileSystem } from "../sys/statfs.ts";
 import { getXattr, listXattrs, removeXattr, setXattr } from "../sys/xattr.ts";
 import { DiskFile } from "./disk-file.ts";
 import type { LayerFile, LayerPath, ListedName, Stat, WritableLayer } from "./layer.ts";
+import { walk } from "./walk.ts";
 
 /** What the layer knows of its root beyond the descriptor. Plain data: hand it on with `fd` to rebuild it elsewhere. */
 export interface LayerTraits {
@@ -36,32 +37,12 @@ export interface LayerTraits {
   readonly isolated: boolean;
   /** Reads are to leave atime alone, and the kernel doesn't see to it. */
   readonly sparesAtime: boolean;
+  /** The kernel itself follows no symlink below the root; else paths are walked name by name. */
+  readonly confined: boolean;
 }
-
-/** Longer paths are walked in steps: the kernel takes 4095 bytes, and /proc/self/fd/N/ may stand before them. */
-const longestDirectPath = 4000;
 
 /** Opening neither follows a symlink nor waits for the other end of a FIFO. */
 const careful = OpenFlag.noFollow | OpenFlag.nonBlock;
-
-type Act<T> = (fd: number, path: string) => T;
-
-/** Calls `act` with a descriptor from which the rest of a long path is short enough. */
-function walk<T>(fd: number, path: LayerPath, act: Act<T>): T {
-  if (path.length <= longestDirectPath) {
-    return act(fd, path);
-  }
-  const slash = path.lastIndexOf("/", longestDirectPath);
-  if (slash < 1) {
-    throw new FsError(Errno.ENAMETOOLONG, "a name of more than 4000 bytes");
-  }
-  const step = openAt(fd, path.slice(0, slash), OpenFlag.path | OpenFlag.directory | OpenFlag.noFollow);
-  try {
-    return walk(step, path.slice(slash + 1), act);
-  } finally {
-    closeDescriptor(step);
-  }
-}
 
 /** openat(2), also of an O_PATH descriptor's own object, which only its magic link can open. */
 function openObject(fd: number, path: string, flags: number): number {
@@ -87,7 +68,7 @@ export class DirectoryLayer implements WritableLayer {
    */
   constructor(
     fd: number,
-    traits: LayerTraits = { isolated: false, sparesAtime: false },
+    traits: LayerTraits = { isolated: false, sparesAtime: false, confined: false },
     origin: DirectoryLayer | undefined = undefined,
   ) {
     this.fd = fd;
@@ -100,15 +81,12 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   stat(path: LayerPath): Stat {
-    return walk(this.fd, path, statAt);
+    return walk(this, path, statAt);
   }
 
   find(path: LayerPath): Stat | undefined {
-    if (path.length <= longestDirectPath) {
-      return findStat(this.fd, path);
-    }
     try {
-      return walk(this.fd, path, findStat);
+      return walk(this, path, findStat);
     } catch (error) {
       if (isErrno(error, Errno.ENOENT)) {
         return undefined;
@@ -128,15 +106,15 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   readLink(path: LayerPath): Buffer {
-    return walk(this.fd, path, readLink);
+    return walk(this, path, readLink);
   }
 
   getXattr(path: LayerPath, name: Name): Buffer | undefined {
-    return walk(this.fd, path, (fd, rest) => getXattr(fd, rest, name));
+    return walk(this, path, (fd, rest) => getXattr(fd, rest, name));
   }
 
   listXattrs(path: LayerPath): Name[] {
-    return walk(this.fd, path, listXattrs);
+    return walk(this, path, listXattrs);
   }
 
   openFile(path: LayerPath, writable: boolean): LayerFile {
@@ -151,12 +129,12 @@ export class DirectoryLayer implements WritableLayer {
     const fd =
       path === ""
         ? duplicate(this.fd)
-        : walk(this.fd, path, (at, rest) => openAt(at, rest, OpenFlag.path | OpenFlag.noFollow));
+        : walk(this, path, (at, rest) => openAt(at, rest, OpenFlag.path | OpenFlag.noFollow));
     return new DirectoryLayer(fd, this.traits, this.#origin ?? this);
   }
 
   fileHandle(path: LayerPath): { type: number; bytes: Buffer; uuid: Buffer | null } | undefined {
-    const handle = walk(this.fd, path, fileHandleAt);
+    const handle = walk(this, path, fileHandleAt);
     return handle === undefined ? undefined : { ...handle, uuid: this.uuid() };
   }
 
@@ -189,29 +167,29 @@ export class DirectoryLayer implements WritableLayer {
   createFile(path: LayerPath, mode: number): LayerFile {
     const flags = OpenFlag.readWrite | OpenFlag.create | OpenFlag.exclusive | OpenFlag.noFollow;
     return this.#file(
-      walk(this.fd, path, (fd, rest) => openAt(fd, rest, flags, mode)),
+      walk(this, path, (fd, rest) => openAt(fd, rest, flags, mode)),
       true,
     );
   }
 
   createUnnamedFile(path: LayerPath, mode: number): LayerFile {
-    const flags = OpenFlag.readWrite | OpenFlag.unnamed;
+    const flags = OpenFlag.readWrite | OpenFlag.unnamed | OpenFlag.noFollow;
     return this.#file(
-      walk(this.fd, path === "" ? "." : path, (fd, rest) => openAt(fd, rest, flags, mode)),
+      walk(this, path === "" ? "." : path, (fd, rest) => openAt(fd, rest, flags, mode)),
       true,
     );
   }
 
   makeDirectory(path: LayerPath, mode: number): void {
-    walk(this.fd, path, (fd, rest) => makeDirectory(fd, rest, mode));
+    walk(this, path, (fd, rest) => makeDirectory(fd, rest, mode));
   }
 
   makeNode(path: LayerPath, mode: number, major: number, minor: number): void {
-    walk(this.fd, path, (fd, rest) => makeNode(fd, rest, mode, major, minor));
+    walk(this, path, (fd, rest) => makeNode(fd, rest, mode, major, minor));
   }
 
   makeSymlink(path: LayerPath, target: Buffer): void {
-    walk(this.fd, path, (fd, rest) => makeSymlink(target.toString("latin1"), fd, rest));
+    walk(this, path, (fd, rest) => makeSymlink(target.toString("latin1"), fd, rest));
   }
 
   link(path: LayerPath, to: WritableLayer, toPath: LayerPath): void {
@@ -219,11 +197,11 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   unlink(path: LayerPath): void {
-    walk(this.fd, path, unlink);
+    walk(this, path, unlink);
   }
 
   removeDirectory(path: LayerPath): void {
-    walk(this.fd, path, removeDirectory);
+    walk(this, path, removeDirectory);
   }
 
   rename(path: LayerPath, to: WritableLayer, toPath: LayerPath, flags: number): void {
@@ -231,19 +209,29 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   chmod(path: LayerPath, mode: number): void {
-    walk(this.fd, path, (fd, rest) => changeMode(fd, rest, mode));
+    if (path === "" || this.traits.confined) {
+      walk(this, path, (fd, rest) => changeMode(fd, rest, mode));
+      return;
+    }
+    /* chmod(2) alone follows a final symlink. */
+    const object = this.anchor(path);
+    try {
+      object.chmod("", mode);
+    } finally {
+      object.close();
+    }
   }
 
   chown(path: LayerPath, uid: number | undefined, gid: number | undefined): void {
-    walk(this.fd, path, (fd, rest) => changeOwner(fd, rest, uid, gid));
+    walk(this, path, (fd, rest) => changeOwner(fd, rest, uid, gid));
   }
 
   setTimes(path: LayerPath, atime: TimeChange | undefined, mtime: TimeChange | undefined): void {
-    walk(this.fd, path, (fd, rest) => setTimes(fd, rest, atime, mtime));
+    walk(this, path, (fd, rest) => setTimes(fd, rest, atime, mtime));
   }
 
   truncate(path: LayerPath, size: number): void {
-    const fd = walk(this.fd, path, (at, rest) => openObject(at, rest, OpenFlag.writeOnly));
+    const fd = walk(this, path, (at, rest) => openObject(at, rest, OpenFlag.writeOnly));
     try {
       truncateTo(fd, size);
     } finally {
@@ -252,11 +240,11 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   setXattr(path: LayerPath, name: Name, value: Buffer, flags: number): void {
-    walk(this.fd, path, (fd, rest) => setXattr(fd, rest, name, value, flags));
+    walk(this, path, (fd, rest) => setXattr(fd, rest, name, value, flags));
   }
 
   removeXattr(path: LayerPath, name: Name): void {
-    walk(this.fd, path, (fd, rest) => removeXattr(fd, rest, name));
+    walk(this, path, (fd, rest) => removeXattr(fd, rest, name));
   }
 
   syncJob(): Job {
@@ -268,7 +256,7 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   #openForWriting(path: LayerPath): number {
-    const open = (flags: number) => walk(this.fd, path, (fd, rest) => openObject(fd, rest, OpenFlag.readWrite | flags));
+    const open = (flags: number) => walk(this, path, (fd, rest) => openObject(fd, rest, OpenFlag.readWrite | flags));
     try {
       return open(0);
     } catch (error) {
@@ -283,7 +271,7 @@ export class DirectoryLayer implements WritableLayer {
   #openForReading(path: LayerPath, flags: number): number {
     if (this.traits.sparesAtime) {
       try {
-        return walk(this.fd, path, (fd, rest) => openObject(fd, rest, flags | OpenFlag.noAtime));
+        return walk(this, path, (fd, rest) => openObject(fd, rest, flags | OpenFlag.noAtime));
       } catch (error) {
         /* O_NOATIME is for owners and CAP_FOWNER; others may read all the same. */
         if (!isErrno(error, Errno.EPERM)) {
@@ -291,7 +279,7 @@ export class DirectoryLayer implements WritableLayer {
         }
       }
     }
-    return walk(this.fd, path, (fd, rest) => openObject(fd, rest, flags));
+    return walk(this, path, (fd, rest) => openObject(fd, rest, flags));
   }
 
   /** For calls that O_PATH descriptors are refused for. */
@@ -313,7 +301,7 @@ export class DirectoryLayer implements WritableLayer {
     if (!(to instanceof DirectoryLayer)) {
       throw new FsError(Errno.EXDEV, "a layer of another kind");
     }
-    walk(this.fd, path, (fd, rest) => walk(to.fd, toPath, (toFd, toRest) => act(fd, rest, toFd, toRest)));
+    walk(this, path, (fd, rest) => walk(to, toPath, (toFd, toRest) => act(fd, rest, toFd, toRest)));
   }
 }
 
@@ -330,7 +318,11 @@ function withTypes(directory: number, entries: readonly ListedName[]): ListedNam
 }
 
 function layerOf(root: TreeRoot, readOnly: boolean): DirectoryLayer {
-  return new DirectoryLayer(root.fd, { isolated: root.isolated, sparesAtime: readOnly && !root.sealed });
+  return new DirectoryLayer(root.fd, {
+    isolated: root.isolated,
+    sparesAtime: readOnly && !root.sealed,
+    confined: root.confined,
+  });
 }
 
 /**

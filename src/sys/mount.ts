@@ -18,6 +18,7 @@ const O_CLOEXEC = 0o2000000;
 const MOUNT_ATTR_RDONLY = 1;
 const MOUNT_ATTR_NOATIME = 0x10;
 const MOUNT_ATTR__ATIME = 0x70;
+const MOUNT_ATTR_NOSYMFOLLOW = 0x20_0000;
 const MS_PRIVATE = 1 << 18;
 
 function cString(text: string): Buffer {
@@ -54,10 +55,28 @@ export function cloneMount(path: string): number {
  * @throws FsError ENOSYS on older kernels, EPERM
  */
 export function secludeClone(fd: number, readOnly: boolean): void {
+  setMountAttributes(
+    fd,
+    readOnly ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME : 0,
+    readOnly ? MOUNT_ATTR__ATIME : 0,
+    MS_PRIVATE,
+  );
+}
+
+/**
+ * From now on no path through the clone follows a symlink: ELOOP (MOUNT_ATTR_NOSYMFOLLOW of mount_setattr(2), Linux 5.14).
+ * Symlinks themselves can be read, made and changed as before, and magic links of /proc to objects in it are followed.
+ * @throws FsError ENOSYS, EINVAL on older kernels, EPERM
+ */
+export function forbidSymlinks(fd: number): void {
+  setMountAttributes(fd, MOUNT_ATTR_NOSYMFOLLOW, 0, 0);
+}
+
+function setMountAttributes(fd: number, set: number, clear: number, propagation: number): void {
   /* struct mount_attr: set, clear, propagation, user namespace, u64 each */
-  putWord64(0, readOnly ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME : 0);
-  putWord64(2, readOnly ? MOUNT_ATTR__ATIME : 0);
-  putWord64(4, MS_PRIVATE);
+  putWord64(0, set);
+  putWord64(2, clear);
+  putWord64(4, propagation);
   putWord64(6, 0);
   check(syscall(Syscall.mountSetattr, fd, pathAddress(""), AT_EMPTY_PATH, scratch.address, 32, 0), "mount_setattr");
 }

@@ -80,10 +80,10 @@ test.each([
     mkdirSync(`${base}/${directory}`, { recursive: true });
   }
   const lower = openReadOnlyTree(`${base}/lower`);
-  expect(lower).toMatchObject({ isolated, sealed: false });
+  expect(lower).toMatchObject({ isolated, sealed: false, confined: false });
   expect(showsMounts(lower.fd, `${base}/lower/sub`, "sub")).toBe(!isolated);
   const { first, second } = openWritablePair(`${base}/upper`, `${base}/work`);
-  expect(first).toMatchObject({ isolated, sealed: false });
+  expect(first).toMatchObject({ isolated, sealed: false, confined: false });
   expect(showsMounts(first.fd, `${base}/upper/sub`, "sub")).toBe(!isolated);
   for (const fd of [lower.fd, first.fd, second.fd]) {
     closeDescriptor(fd);

@@ -3,7 +3,7 @@
  * overlayfs does. Paths are latin1 bytes and go to the kernel as they are given: `l/X/../diff1` means what open(2) says.
  */
 import { Errno, FsError, isErrno } from "../errno.ts";
-import { cloneMount, mountIdOf, secludeClone } from "./mount.ts";
+import { cloneMount, forbidSymlinks, mountIdOf, secludeClone } from "./mount.ts";
 import { readLink } from "./names.ts";
 import { closeDescriptor, descriptorPath, OpenFlag, openAt, openBelow, ResolveFlag, workingDirectory } from "./open.ts";
 import { statAt } from "./stat.ts";
@@ -14,6 +14,8 @@ export interface TreeRoot {
   readonly isolated: boolean;
   /** The kernel keeps every write and every change of atime from it. */
   readonly sealed: boolean;
+  /** The kernel follows no symlink on any path below it. */
+  readonly confined: boolean;
 }
 
 const readDirectory = OpenFlag.readOnly | OpenFlag.directory;
@@ -27,9 +29,10 @@ function requireBytes(path: string): void {
   }
 }
 
-function tryClone(path: string): number | undefined {
+/** What `act` returns; undefined where it is refused. */
+function ifAllowed<T>(act: () => T): T | undefined {
   try {
-    return cloneMount(path);
+    return act();
   } catch (error) {
     if (isErrno(error, ...refusals)) {
       return undefined;
@@ -38,17 +41,9 @@ function tryClone(path: string): number | undefined {
   }
 }
 
-function trySeclude(clone: number, readOnly: boolean): boolean {
-  try {
-    secludeClone(clone, readOnly);
-    return true;
-  } catch (error) {
-    if (isErrno(error, ...refusals)) {
-      return false;
-    }
-    throw error;
-  }
-}
+const tryClone = (path: string) => ifAllowed(() => cloneMount(path));
+
+const succeeds = (act: () => void) => ifAllowed(() => act() ?? true) ?? false;
 
 /** What `open` returns, with `fd` closed thereafter. */
 function closing<T>(fd: number, open: (fd: number) => T): T {
@@ -67,18 +62,19 @@ export function openReadOnlyTree(path: string): TreeRoot {
   requireBytes(path);
   const clone = tryClone(path);
   if (clone === undefined) {
-    return { fd: openAt(workingDirectory, path, readDirectory), isolated: false, sealed: false };
+    return { fd: openAt(workingDirectory, path, readDirectory), isolated: false, sealed: false, confined: false };
   }
   let keep = false;
   try {
-    if (trySeclude(clone, true)) {
+    const confined = succeeds(() => forbidSymlinks(clone));
+    if (succeeds(() => secludeClone(clone, true))) {
       /* Only a directory has a name "."; the descriptor of the clone itself is cheaper to keep than to close. */
       statAt(clone, ".");
       keep = true;
-      return { fd: clone, isolated: true, sealed: true };
+      return { fd: clone, isolated: true, sealed: true, confined };
     }
     /* Closing the clone's own descriptor takes it out of the peer group of the mount that it was made of. */
-    return { fd: openAt(clone, ".", readDirectory), isolated: true, sealed: false };
+    return { fd: openAt(clone, ".", readDirectory), isolated: true, sealed: false, confined };
   } finally {
     if (!keep) {
       closeDescriptor(clone);
@@ -119,12 +115,19 @@ function openPair(first: number, second: number): { readonly first: TreeRoot; re
   const secondPath = readLink(workingDirectory, descriptorPath(second)).toString("latin1");
   const ancestor = commonAncestor(firstPath, secondPath);
   const clone = tryClone(ancestor);
-  const root = (fd: number): TreeRoot => ({ fd, isolated: clone !== undefined, sealed: false });
   if (clone === undefined) {
-    return { first: root(openAt(first, ".", readDirectory)), second: root(openAt(second, ".", readDirectory)) };
+    const plain = (fd: number): TreeRoot => ({
+      fd: openAt(fd, ".", readDirectory),
+      isolated: false,
+      sealed: false,
+      confined: false,
+    });
+    return { first: plain(first), second: plain(second) };
   }
   return closing(clone, () => {
-    trySeclude(clone, false);
+    succeeds(() => secludeClone(clone, false));
+    const confined = succeeds(() => forbidSymlinks(clone));
+    const root = (fd: number): TreeRoot => ({ fd, isolated: true, sealed: false, confined });
     const firstInClone = openInClone(clone, ancestor, firstPath, first);
     try {
       return { first: root(firstInClone), second: root(openInClone(clone, ancestor, secondPath, second)) };

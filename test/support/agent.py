@@ -671,6 +671,11 @@ def call_umask(mask):
     return os.umask(mask)
 
 
+def call_chroot(path):
+    os.chroot(raw(path))
+    os.chdir("/")
+
+
 def call_chdir(path):
     os.chdir(raw(path))
 

@@ -140,6 +140,7 @@ export interface Calls {
   setFsIds(uid: number, gid: number): null;
   dropCapability(number: number): null;
   umask(mask: number): number;
+  chroot(path: string): null;
   chdir(path: string): null;
   fchdir(fd: number): null;
   getcwd(): string;
