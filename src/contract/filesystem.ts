@@ -75,8 +75,8 @@ export interface OpenRequest {
 
 export interface Opened {
   readonly handle: HandleId;
-  /** The kernel may keep the pages it has cached of this file. */
-  readonly keepCache: boolean;
+  /** "keep": the kernel may keep the pages it has cached. "bypass": nothing goes through them, nor can be mapped as shared. */
+  readonly cache: "keep" | "bypass";
 }
 
 export interface WriteRequest {

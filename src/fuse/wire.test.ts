@@ -406,7 +406,7 @@ const cases: Case[] = [
       00000000 00000000 47080000 0000 0000
       00800000 00000000                                    // O_LARGEFILE`,
     call: ["open", 6, { flags: 0o100000, killSetIds: false }],
-    returns: { handle: 7, keepCache: true },
+    returns: { handle: 7, cache: "keep" },
     reply: "20000000 00000000 ae00000000000000 0700000000000000 02000000 00000000",
   },
   {
@@ -416,8 +416,8 @@ const cases: Case[] = [
       e8030000 e8030000 47080000 0000 0000
       01820000 01000000                                    // O_WRONLY O_TRUNC O_LARGEFILE, KILL_SUIDGID`,
     call: ["open", 6, { flags: 0o101001, killSetIds: true }],
-    returns: { handle: 7, keepCache: false },
-    reply: "20000000 00000000 ae00000000000000 0700000000000000 00000000 00000000",
+    returns: { handle: 7, cache: "bypass" },
+    reply: "20000000 00000000 ae00000000000000 0700000000000000 01000000 00000000",
   },
   {
     name: "CREATE",
@@ -426,7 +426,7 @@ const cases: Case[] = [
       00000000 00000000 1d080000 0000 0000
       c2800000 a0810000 12000000 00000000 6700             // O_RDWR O_CREAT O_EXCL, 0100640, umask 022, "g"`,
     call: ["create", 2, "g", { mode: 0o640, umask: 0o22 }, { flags: 0o100302, killSetIds: false }, caller(2077)],
-    returns: { node: 4, attributes: device, handle: 3, keepCache: true },
+    returns: { node: 4, attributes: device, handle: 3, cache: "keep" },
     reply: `a0000000 00000000 4800000000000000 ${deviceEntryHex} 0300000000000000 02000000 00000000`,
   },
   {
@@ -436,7 +436,7 @@ const cases: Case[] = [
       00000000 00000000 1d080000 0000 0000
       02804100 80810000 12000000 00000000 2f00             // O_TMPFILE O_RDWR, 0100600, umask 022, "/"`,
     call: ["createUnnamed", 2, { mode: 0o600, umask: 0o22 }, { flags: 0o20300002, killSetIds: false }, caller(2077)],
-    returns: { node: 4, attributes: device, handle: 5, keepCache: true },
+    returns: { node: 4, attributes: device, handle: 5, cache: "keep" },
     reply: `a0000000 00000000 7000000000000000 ${deviceEntryHex} 0500000000000000 02000000 00000000`,
   },
   {

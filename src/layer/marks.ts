@@ -17,6 +17,8 @@ export interface MarkNames {
   readonly origin: Name;
   /** "y": the directory may hold objects with an origin, whose inode number is not their own. */
   readonly impure: Name;
+  /** The flags of an upper object that is immutable ("i") or append-only ("a"). */
+  readonly protection: Name;
   /** Where the lower parts of a renamed directory lie; understood only as far as to be refused. */
   readonly redirect: Name;
   /** The data of the file are still on a lower; understood only as far as to be refused. */
@@ -31,6 +33,7 @@ export function markNames(userXattr: boolean): MarkNames {
     opaque: `${prefix}opaque`,
     origin: `${prefix}origin`,
     impure: `${prefix}impure`,
+    protection: `${prefix}protattr`,
     whiteout: `${prefix}whiteout`,
     redirect: `${prefix}redirect`,
     metacopy: `${prefix}metacopy`,

@@ -6,6 +6,7 @@ import type { LayerFile } from "../layer/layer.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { requireChangeable, requireOverwritable, requireWritable } from "./protection.ts";
 
 const setIdBits = 0o6000;
 
@@ -15,10 +16,11 @@ export function getAttributes(overlay: Overlay, node: Node): Attributes {
 }
 
 /** Applies what is present in `changes`, in the order in which one does not undo another. */
-export function setAttributes(overlay: Overlay, node: Node, changes: AttributeChanges): Attributes {
+export function setAttributes(overlay: Overlay, node: Node, changes: AttributeChanges, byHandle: boolean): Attributes {
   if (changes.size !== undefined && node.type !== FileType.regular) {
     throw new FsError(node.type === FileType.directory ? Errno.EISDIR : Errno.EINVAL, "truncate");
   }
+  requireAllowed(overlay, node, changes, byHandle);
   const dropsData = changes.size === 0 && !node.upper;
   copyUp(overlay, node, dropsData ? "drop" : "keep");
   const { layer, path } = overlay.upperPlace(node);
@@ -44,6 +46,27 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
     layer.setTimes(path, changes.atime, mtime);
   }
   return getAttributes(overlay, node);
+}
+
+/**
+ * What the flags of protection leave of a change. A descriptor that was opened for writing before its file became immutable
+ * still truncates it, as with Linux; touch(1) works on append-only files.
+ */
+function requireAllowed(overlay: Overlay, node: Node, changes: AttributeChanges, byHandle: boolean): void {
+  if (changes.size !== undefined) {
+    requireOverwritable(overlay, node);
+    if (!byHandle) {
+      requireWritable(overlay, node);
+    }
+    return;
+  }
+  const touches = changes.atime === "now" && changes.mtime === "now";
+  const setsTimes = changes.atime !== undefined || changes.mtime !== undefined;
+  if (changes.mode !== undefined || changes.uid !== undefined || changes.gid !== undefined || (setsTimes && !touches)) {
+    requireChangeable(overlay, node);
+  } else if (touches) {
+    requireWritable(overlay, node);
+  }
 }
 
 /** Sets the size of an upper file, through its descriptor if it has one that can. */

@@ -16,6 +16,7 @@ import { nameWasPut } from "./directory.ts";
 import { markImpure } from "./impure.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { requireChangeable, requireWritable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { requireDirectory, resolve } from "./resolver.ts";
 import type { Staged } from "./work-dir.ts";
@@ -54,6 +55,7 @@ export function create(
   caller: Caller,
 ): Made {
   const { upper, work } = overlay.writable();
+  requireWritable(overlay, parent);
   const replacesWhiteout = prepareName(overlay, parent, name) === "whited-out";
   const place: Place<WritableLayer> = { layer: upper, path: overlay.nodes.upperPathOf(parent, name) };
   const acl = object.type === FileType.symlink ? undefined : defaultAcl(overlay, parent);
@@ -87,6 +89,7 @@ export function create(
 export function createUnnamed(overlay: Overlay, parent: Node, creation: Creation, caller: Caller): Made {
   const { work } = overlay.writable();
   requireDirectory(parent);
+  requireWritable(overlay, parent);
   const acl = defaultAcl(overlay, parent);
   const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
   const file = work.layer.createUnnamedFile(work.stagingPath, 0o600);
@@ -114,6 +117,8 @@ export function link(overlay: Overlay, node: Node, parent: Node, name: Name): St
   if (node.directory !== undefined) {
     throw new FsError(Errno.EPERM, "hard link to a directory");
   }
+  requireWritable(overlay, parent);
+  requireChangeable(overlay, node);
   copyUp(overlay, node);
   const state = prepareName(overlay, parent, name);
   if (node.hasOrigin) {

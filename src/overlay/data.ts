@@ -7,12 +7,15 @@ import type { LayerFile } from "../layer/layer.ts";
 import { killSetIds } from "./attributes.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { requireOverwritable, requireWritable } from "./protection.ts";
 import { deferred, deferredVoid } from "./slow-calls.ts";
 
 /** A write this large may be made to wait for the disk: it leaves the core. */
 const largeWrite = 256 * 1024;
 /** O_SYNC (which contains O_DSYNC) and O_DSYNC of the generic ABI. */
 const syncFlags = 0o4010000;
+/** FALLOC_FL_KEEP_SIZE */
+const keepSize = 1;
 
 /** Data in memory are read at once, others where nobody else has to wait for them. */
 export function read(file: LayerFile, offset: number, into: Buffer): number | Deferred<number> {
@@ -53,6 +56,10 @@ export function allocate(
   { mode, offset, length }: AllocatedRange,
   caller: Caller,
 ): Deferred<undefined> {
+  requireWritable(overlay, node);
+  if ((mode & ~keepSize) !== 0) {
+    requireOverwritable(overlay, node);
+  }
   killSetIdsFor(overlay, node, caller);
   return deferredVoid({ call: JobCall.allocate, args: [file.fd, mode, offset, length] });
 }
@@ -65,6 +72,7 @@ export function copyRange(
   length: number,
   caller: Caller,
 ): Deferred<number> {
+  requireWritable(overlay, to.node);
   killSetIdsFor(overlay, to.node, caller);
   return deferred({ call: JobCall.copyRange, args: [from.file.fd, from.offset, to.file.fd, to.offset, length] });
 }

@@ -22,7 +22,7 @@ import { allocate, copyRange, read, sync, write } from "./data.ts";
 import { readDirectory } from "./directory.ts";
 import { fileFlagsIoctl } from "./file-flags.ts";
 import type { Node } from "./node.ts";
-import { OpenFiles, OpenFlag, opensForChange } from "./open-files.ts";
+import { OpenFiles, OpenFlag, opensForChange, requireOpenable } from "./open-files.ts";
 import { Overlay, type OverlayOptions } from "./overlay.ts";
 import { removeDirectory, removeFile } from "./remove.ts";
 import { rename } from "./rename.ts";
@@ -59,8 +59,8 @@ export class OverlayFilesystem implements Filesystem {
     return getAttributes(this.#overlay, this.#node(node));
   }
 
-  setAttributes(node: NodeId, _handle: HandleId | undefined, changes: AttributeChanges): Attributes {
-    return setAttributes(this.#overlay, this.#node(node), changes);
+  setAttributes(node: NodeId, handle: HandleId | undefined, changes: AttributeChanges): Attributes {
+    return setAttributes(this.#overlay, this.#node(node), changes, handle !== undefined);
   }
 
   readLink(node: NodeId): Buffer {
@@ -108,6 +108,7 @@ export class OverlayFilesystem implements Filesystem {
     const opened = this.#node(node);
     const forChange = opensForChange(request.flags);
     const truncates = (request.flags & OpenFlag.truncate) !== 0;
+    requireOpenable(this.#overlay, opened, request.flags);
     if (forChange) {
       copyUp(this.#overlay, opened, truncates ? "drop" : "keep");
     }
@@ -115,7 +116,7 @@ export class OverlayFilesystem implements Filesystem {
     if (truncates) {
       this.#truncateOpened(opened, handle, request.killSetIds);
     }
-    return { handle, keepCache: true };
+    return { handle, cache: this.#files.appendsOnly(handle) ? "bypass" : "keep" };
   }
 
   create(parent: NodeId, name: Name, creation: Creation, _request: OpenRequest, caller: Caller): Entry & Opened {
@@ -133,7 +134,11 @@ export class OverlayFilesystem implements Filesystem {
 
   write(node: NodeId, handle: HandleId, request: WriteRequest): number | Deferred<number> {
     const written = this.#node(node);
-    return write(this.#overlay, written, this.#files.writableFile(written, handle), request);
+    const file = this.#files.writableFile(written, handle);
+    if (this.#files.appendsOnly(handle) && (request.flags & OpenFlag.append) === 0) {
+      throw new FsError(Errno.EPERM, "fcntl took O_APPEND from the handle of an append-only file");
+    }
+    return write(this.#overlay, written, file, request);
   }
 
   release(_node: NodeId, handle: HandleId): void {
@@ -222,7 +227,7 @@ export class OverlayFilesystem implements Filesystem {
       throw new FsError(Errno.EIO, "a new file without a descriptor");
     }
     const handle = this.#files.adopt(node, file);
-    return { ...this.#overlay.entry(node, stat), handle, keepCache: true };
+    return { ...this.#overlay.entry(node, stat), handle, cache: "keep" };
   }
 
   #truncateOpened(node: Node, handle: HandleId, killsSetIds: boolean): void {

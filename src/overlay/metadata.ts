@@ -3,7 +3,9 @@ import { FileType } from "../contract/ids.ts";
 import { Errno, isErrno } from "../errno.ts";
 import type { Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { visibleXattr } from "../layer/marks.ts";
+import { copyFileFlags } from "./copied-flags.ts";
 import type { Overlay } from "./overlay.ts";
+import { encodeProtection, Protection } from "./protection.ts";
 
 /**
  * Copies all metadata but link count, ctime and the overlay's own marks.
@@ -18,8 +20,23 @@ export function copyMetadata(overlay: Overlay, from: Place, stat: Stat, to: Plac
   }
   // After chown, which clears security.capability.
   copyXattrs(overlay, from, to);
+  copyFlags(overlay, from, stat, to);
   // Last, so that nothing moves them again.
   layer.setTimes(path, stat.atime, stat.mtime);
+}
+
+function copyFlags(overlay: Overlay, from: Place, stat: Stat, to: Place<WritableLayer>): void {
+  const type = stat.mode & FileType.mask;
+  if (type !== FileType.regular && type !== FileType.directory) {
+    return;
+  }
+  if (!copyFileFlags(from, type, to)) {
+    overlay.wasDropped("file flags");
+  }
+  const kept = stat.attributes & Protection.all;
+  if (kept !== Protection.none) {
+    setMark(overlay, to, overlay.marks.protection, encodeProtection(kept));
+  }
 }
 
 function copyXattrs(overlay: Overlay, from: Place, to: Place<WritableLayer>): void {
@@ -50,6 +67,6 @@ function setUnless(
     if (!isErrno(error, ...codes)) {
       throw error;
     }
-    overlay.xattrWasDropped(name);
+    overlay.wasDropped(name);
   }
 }

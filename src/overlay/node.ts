@@ -64,6 +64,8 @@ export class Node {
   /** The inode number is that of the lower object it was copied up from. */
   hasOrigin: boolean;
   readonly directory: DirectoryState | undefined;
+  /** Bits of Protection; undefined when not yet looked. */
+  protection: number | undefined;
   /** Keeps a removed object reachable. */
   anchor: WritableLayer | undefined;
   open: OpenFile | undefined;

@@ -7,18 +7,31 @@ import { Errno, FsError } from "../errno.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { Protection, protection, requireOverwritable, requireWritable } from "./protection.ts";
 
 /** Access modes and flags of open(2), as the kernel's generic ABI numbers them (asm-generic/fcntl.h). */
-export const OpenFlag = { accessMode: 3, readOnly: 0, truncate: 0o1000 } as const;
+export const OpenFlag = { accessMode: 3, readOnly: 0, truncate: 0o1000, append: 0o2000 } as const;
 
 /** Whether an open with these flags may change the file. */
 export function opensForChange(flags: number): boolean {
   return (flags & OpenFlag.accessMode) !== OpenFlag.readOnly || (flags & OpenFlag.truncate) !== 0;
 }
 
+/** What the flags of protection say to an open: an append-only file is opened for appending. @throws EPERM */
+export function requireOpenable(overlay: Overlay, node: Node, flags: number): void {
+  if (!opensForChange(flags)) {
+    return;
+  }
+  requireWritable(overlay, node);
+  if ((flags & OpenFlag.append) === 0 || (flags & OpenFlag.truncate) !== 0) {
+    requireOverwritable(overlay, node);
+  }
+}
+
 export class OpenFiles {
   readonly #overlay: Overlay;
   readonly #nodes = new Map<HandleId, Node>();
+  readonly #appending = new Set<HandleId>();
   #nextHandle: HandleId = 1;
 
   constructor(overlay: Overlay) {
@@ -32,12 +45,20 @@ export class OpenFiles {
     }
     if (node.open === undefined) {
       const { layer, path } = this.#overlay.place(node);
-      return this.adopt(node, layer.openFile(path, writable));
+      return this.#remember(node, this.adopt(node, layer.openFile(path, writable)), writable);
     }
     if (writable && !node.open.file.writable) {
       reopen(this.#overlay, node, true);
     }
-    return this.#addHandle(node);
+    return this.#remember(node, this.#addHandle(node), writable);
+  }
+
+  /**
+   * Whether the handle was opened for writing when its file was append-only. The kernel does not know that the file
+   * is: it would map it as shared, and let fcntl(2) take O_APPEND away.
+   */
+  appendsOnly(handle: HandleId): boolean {
+    return this.#appending.has(handle);
   }
 
   /** The first handle of a file that was just made. */
@@ -75,6 +96,7 @@ export class OpenFiles {
       return;
     }
     this.#nodes.delete(handle);
+    this.#appending.delete(handle);
     open.handles -= 1;
     if (open.handles === 0) {
       node.open = undefined;
@@ -92,6 +114,13 @@ export class OpenFiles {
       }
     }
     this.#nodes.clear();
+  }
+
+  #remember(node: Node, handle: HandleId, writable: boolean): HandleId {
+    if (writable && (protection(this.#overlay, node) & Protection.append) !== 0) {
+      this.#appending.add(handle);
+    }
+    return handle;
   }
 
   #addHandle(node: Node): HandleId {

@@ -3,7 +3,7 @@
  */
 import type { Features } from "../contract/features.ts";
 import type { Attributes, Entry } from "../contract/filesystem.ts";
-import { FileType, type Name } from "../contract/ids.ts";
+import { FileType } from "../contract/ids.ts";
 import type { Notifier } from "../contract/notifier.ts";
 import type { JobRunner } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
@@ -55,7 +55,7 @@ export class Overlay {
   readonly originLayers: OriginLayers;
   /** Set when the upper could not be brought back to a sound state: nothing is changed any more. */
   #readOnly: boolean;
-  readonly #droppedXattrs = new Set<Name>();
+  readonly #dropped = new Set<string>();
 
   /** @throws FsError when the layers can't be read or the workdir can't be prepared */
   constructor(options: OverlayOptions) {
@@ -102,11 +102,11 @@ export class Overlay {
     this.log.error({ err: cause }, `the mount is read-only from now on: ${reason}`);
   }
 
-  /** An xattr could not be kept in a copy-up as the upper's file system has none of its kind. */
-  xattrWasDropped(name: Name): void {
-    if (!this.#droppedXattrs.has(name)) {
-      this.#droppedXattrs.add(name);
-      this.log.warn({ name }, "the upper's file system can't keep this xattr: copy-up drops it");
+  /** An xattr, or the file flags, could not be kept in a copy-up as the upper's file system has none of the kind. */
+  wasDropped(name: string): void {
+    if (!this.#dropped.has(name)) {
+      this.#dropped.add(name);
+      this.log.warn({ name }, "the upper's file system can't keep this: copy-up drops it");
     }
   }
 

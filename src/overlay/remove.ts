@@ -11,6 +11,7 @@ import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasRemoved } from "./directory.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { requireRemovable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { isOnLower, nodeAt } from "./resolver.ts";
 import type { Staged } from "./work-dir.ts";
@@ -19,6 +20,7 @@ import type { Staged } from "./work-dir.ts";
 export function removeFile(overlay: Overlay, parent: Node, name: Name): void {
   const { upper } = overlay.writable();
   const node = nodeAt(overlay, parent, name);
+  requireRemovable(overlay, parent, node);
   if (node.type === FileType.directory) {
     throw new FsError(Errno.EISDIR, "unlink of a directory");
   }
@@ -33,6 +35,7 @@ export function removeFile(overlay: Overlay, parent: Node, name: Name): void {
 export function removeDirectory(overlay: Overlay, parent: Node, name: Name): void {
   const { upper } = overlay.writable();
   const node = nodeAt(overlay, parent, name);
+  requireRemovable(overlay, parent, node);
   if (node.type !== FileType.directory) {
     throw new FsError(Errno.ENOTDIR, "rmdir of what is no directory");
   }

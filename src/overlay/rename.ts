@@ -14,6 +14,7 @@ import { isEmpty, nameWasPut, nameWasRemoved } from "./directory.ts";
 import { markImpure } from "./impure.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { requireRemovable, requireWritable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { detach, keepReachable, waitForCopyUp } from "./remove.ts";
 import { findNode, isOnLower, nodeAt, requireDirectory } from "./resolver.ts";
@@ -33,6 +34,7 @@ export function rename(overlay: Overlay, from: NameIn, to: NameIn, flags: number
   const source = nodeAt(overlay, from.parent, from.name);
   requireDirectory(to.parent);
   const target = findNode(overlay, to.parent, to.name);
+  requireUnprotected(overlay, from.parent, source, to.parent, target);
   requireMovable(source);
   waitForCopyUp(source);
   if (target !== undefined) {
@@ -140,6 +142,21 @@ function exchange(overlay: Overlay, from: NameIn, source: Node, to: NameIn, targ
   overlay.nodes.directoryWasRenamed();
   nameWasPut(overlay, to.parent, to.name, source);
   nameWasPut(overlay, from.parent, from.name, target);
+}
+
+function requireUnprotected(
+  overlay: Overlay,
+  fromParent: Node,
+  source: Node,
+  toParent: Node,
+  target: Node | undefined,
+): void {
+  requireRemovable(overlay, fromParent, source);
+  if (target === undefined) {
+    requireWritable(overlay, toParent);
+  } else {
+    requireRemovable(overlay, toParent, target);
+  }
 }
 
 /** A directory that lowers contribute to can't be moved: its parts below would stay where they are. */

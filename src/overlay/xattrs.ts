@@ -6,6 +6,7 @@ import { accessAclName, defaultAclName } from "./acl.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { requireChangeable } from "./protection.ts";
 
 const setGid = 0o2000;
 
@@ -38,6 +39,7 @@ export function setXattr(
   flags: number,
   killSetGid: boolean,
 ): void {
+  requireChangeable(overlay, node);
   copyUp(overlay, node);
   const { layer, path } = overlay.upperPlace(node);
   layer.setXattr(path, escapedXattr(overlay.marks, name), value, flags);
@@ -51,6 +53,7 @@ export function setXattr(
 /** @throws ENODATA, without a copy-up, when there is none of that name */
 export function removeXattr(overlay: Overlay, node: Node, name: Name): void {
   overlay.writable();
+  requireChangeable(overlay, node);
   const from = overlay.place(node);
   if (from.layer.getXattr(from.path, escapedXattr(overlay.marks, name)) === undefined) {
     if (isAcl(name)) {

@@ -368,7 +368,7 @@ export class MemoryFilesystem implements Filesystem {
   #opened(): Opened {
     const handle = ++this.#lastHandle;
     this.openHandles.add(handle);
-    return { handle, keepCache: true };
+    return { handle, cache: "keep" };
   }
 
   #resize(node: MemoryNode, size: number): void {

@@ -422,6 +422,10 @@ def call_setFlags(fd, flags):
     fcntl.ioctl(fd, 0x40086602, array.array("l", [flags]))
 
 
+def call_setStatusFlags(fd, names):
+    fcntl.fcntl(fd, fcntl.F_SETFL, flags_of(names))
+
+
 def call_ioctl(fd, command, size):
     buffer = bytearray(size)
     fcntl.ioctl(fd, command, buffer, True)

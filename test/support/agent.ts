@@ -126,6 +126,8 @@ export interface Calls {
   /** FS_IOC_GETFLAGS */
   getFlags(fd: number): number;
   setFlags(fd: number, flags: number): null;
+  /** fcntl(2), F_SETFL. */
+  setStatusFlags(fd: number, flags: string): null;
   ioctl(fd: number, command: number, size: number): string;
   /** One getdents64(2) of an open directory. */
   getdents(fd: number, size?: number): DirectoryEntry[];

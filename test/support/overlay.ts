@@ -315,10 +315,10 @@ export function describeOverlay(name: string, body: (overlay: Overlay) => void):
   }
 }
 
-/** The call must fail with this errno (by name). */
-export async function refuses(code: string, call: Promise<unknown>): Promise<void> {
-  const outcome = await call.then(
-    () => "success",
+/** "ok", or the errno (by name) with which the call fails. */
+export function outcomeOf(call: Promise<unknown>): Promise<string> {
+  return call.then(
+    () => "ok",
     (error: unknown) => {
       if (error instanceof CallError) {
         return error.code;
@@ -326,5 +326,9 @@ export async function refuses(code: string, call: Promise<unknown>): Promise<voi
       throw error;
     },
   );
-  expect(outcome).toBe(code);
+}
+
+/** The call must fail with this errno (by name). */
+export async function refuses(code: string, call: Promise<unknown>): Promise<void> {
+  expect(await outcomeOf(call)).toBe(code);
 }

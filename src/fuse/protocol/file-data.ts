@@ -15,7 +15,7 @@ export function decodeOpen(request: RequestReader): OpenRequest {
 /** struct fuse_open_out at `at`; returns its size. Its last field is the backing id of a file in passthrough mode, else 0. */
 export function putOpened(reply: ReplyWriter, at: number, opened: Opened): number {
   reply.u64(at, opened.handle);
-  reply.u32(at + 8, opened.keepCache ? OpenReplyFlag.keepCache : 0);
+  reply.u32(at + 8, opened.cache === "keep" ? OpenReplyFlag.keepCache : OpenReplyFlag.directIo);
   reply.u32(at + 12, 0);
   return 16;
 }

@@ -42,6 +42,7 @@ export const openKillSetIds = 1 << 0;
 
 /** fuse_open_out.open_flags. */
 export const OpenReplyFlag = {
+  directIo: 1 << 0,
   keepCache: 1 << 1,
 } as const;
 

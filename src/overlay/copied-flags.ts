@@ -1,0 +1,55 @@
+/** The file flags that a copy-up keeps beside those of `protection.ts`, as Linux overlayfs does (ovl_copy_fileattr). */
+import { FileType } from "../contract/ids.ts";
+import { Errno, isErrno } from "../errno.ts";
+import type { Place, WritableLayer } from "../layer/layer.ts";
+
+/** FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h: declared with a long, they carry an int. */
+export const FlagsCommand = { get: 0x80086601, set: 0x40086602 } as const;
+
+/** FS_SYNC_FL and FS_NOATIME_FL. */
+const copied = 0x88;
+
+/** ioctl(2) on a file or directory. */
+export function ioctlOn({ layer, path }: Place, type: number, command: number, argument: Buffer): void {
+  const file = type === FileType.directory ? layer.openDirectory(path) : layer.openFile(path, false);
+  try {
+    file.ioctl(command, argument);
+  } finally {
+    file.close();
+  }
+}
+
+/** Gives a copy the flags of the lower file or directory; false where the upper's file system has no place for them. */
+export function copyFileFlags(from: Place, type: number, to: Place<WritableLayer>): boolean {
+  const wanted = (readFlags(from, type) ?? 0) & copied;
+  if (wanted === 0) {
+    return true;
+  }
+  const present = readFlags(to, type);
+  if (present === undefined) {
+    return false;
+  }
+  const argument = Buffer.alloc(8);
+  argument.writeUInt32LE(((present & ~copied) | wanted) >>> 0);
+  return withoutFlags(() => ioctlOn(to, type, FlagsCommand.set, argument)) !== "none";
+}
+
+/** Undefined where the file system has no flags. */
+function readFlags(place: Place, type: number): number | undefined {
+  const argument = Buffer.alloc(8);
+  const outcome = withoutFlags(() => ioctlOn(place, type, FlagsCommand.get, argument));
+  return outcome === "none" ? undefined : argument.readUInt32LE(0);
+}
+
+/** "none" where the call fails as it does on file systems without flags, or without one of them. */
+function withoutFlags(call: () => void): "done" | "none" {
+  try {
+    call();
+    return "done";
+  } catch (error) {
+    if (!isErrno(error, Errno.ENOTTY, Errno.EINVAL, Errno.EOPNOTSUPP)) {
+      throw error;
+    }
+    return "none";
+  }
+}
