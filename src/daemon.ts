@@ -15,7 +15,6 @@ import {
   findDirectory,
   lockDirectory,
 } from "./mount/directories.ts";
-import { resolveFeatures } from "./mount/feature-options.ts";
 import {
   checkPrivilege,
   cutConnection,
@@ -80,7 +79,7 @@ export async function runMount(plan: MountPlan, thread: ServingThread, host: Mou
     setUmask(0);
     changeDirectory("/");
     setThreadName(daemonName(live.connection));
-    thread.serve(serveRequest(prepared, plan.options, host.log.debugEnabled), host.log);
+    thread.serve(serveRequest(prepared, plan, host.log.debugEnabled), host.log);
     await becomeReady(thread, plan, host);
     host.onReady();
     host.log.info({ mountpoint: live.path, lowers: prepared.lowers.length, readOnly }, "mounted");
@@ -164,14 +163,18 @@ function openLayer<T>(directory: FoundDirectory, open: () => T): T {
   }
 }
 
-function serveRequest(prepared: Prepared, options: MountOptions, debug: boolean): Omit<ServeRequest, "logBacklog"> {
+function serveRequest(
+  prepared: Prepared,
+  { options, features }: MountPlan,
+  debug: boolean,
+): Omit<ServeRequest, "logBacklog"> {
   return {
     device: prepared.device,
     lowers: prepared.lowers.map(descriptorOf),
     dataLowers: prepared.dataLowers.map(descriptorOf),
     upper: prepared.upper && descriptorOf(prepared.upper),
     work: prepared.work && descriptorOf(prepared.work),
-    features: resolveFeatures(options),
+    features,
     volatile: options.volatile,
     userXattr: options.userXattr,
     settings: fuseSettings(options),

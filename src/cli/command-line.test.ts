@@ -69,13 +69,31 @@ describe("mount", () => {
   });
 });
 
+describe("without an upper", () => {
+  it("leaves out what is of no use, and says so", () => {
+    const { plan } = mount("-o", "lowerdir=a,workdir=w,volatile,index=on,uuid=on,zzz", "m");
+    expect(plan.options).toMatchObject({ work: undefined, volatile: false });
+    expect(plan.features.index).toBe(false);
+    expect(plan.remarks).toEqual([
+      "ignoring unknown option zzz",
+      ...["workdir=w", "volatile", "index=on", "uuid=on"].map(
+        (option) => `ignoring ${option}, which is of no use without an upperdir`,
+      ),
+    ]);
+    expect(mount("-o", "lowerdir=a,upperdir=u,workdir=w,volatile,index=on,uuid=on", "m").plan).toMatchObject({
+      options: { work: "w", volatile: true },
+      features: { index: true },
+      remarks: [],
+    });
+  });
+});
+
 describe("what is refused", () => {
   it.each([
     [[], /mountpoint is missing/],
     [["-o", "lowerdir=a", ""], /mountpoint is missing/],
     [["m"], /no lower layer/],
     [["-o", "lowerdir=a,upperdir=u", "m"], /upperdir=u needs a workdir/],
-    [["-o", "lowerdir=a,workdir=w", "m"], /workdir=w is of no use without an upperdir/],
     [["-o", "lowerdir=a", "--upper", "", "m"], /--upper needs a path/],
     [["-o", "lowerdir=a", "--lower", "", "m"], /--lower needs a path/],
   ])("%j: the options don't go together", (args, sentence) => {

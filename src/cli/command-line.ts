@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { OptionError } from "../mount/option-error.ts";
 import { parseOptions } from "../mount/options.ts";
-import { checkPlan, type MountPlan } from "../mount/plan.ts";
+import { type MountPlan, makePlan } from "../mount/plan.ts";
 import { exitCodeHelp } from "./exit-codes.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
@@ -40,11 +40,19 @@ ${exitCodeHelp.map(([code, meaning]) => `  ${String(code).padStart(2)}  ${meanin
 
 const mountText = `
 Options of -o (repeatable, separated by commas):
-  lowerdir=A[:B...]     the read-only layers, topmost first; "\\:" for a colon in a name
+  lowerdir=A[:B...][::C...]
+                        the read-only layers, topmost first; "\\:" for a colon in a name; those behind
+                        "::" are data-only
+  lowerdir+=DIR, datadir+=DIR
+                        the same one by one, taken literally
   upperdir=DIR          where changes go; without it the mount is read-only
   workdir=DIR           for staging: an own directory on the same file system as upperdir
   volatile              never sync: quick, but a crash of the machine loses the upper
+  fsync=auto|volatile   volatile is the same as the option of that name
   userxattr             keep the overlay's marks in user.overlay.* instead of trusted.overlay.*
+  redirect_dir=on|follow|nofollow|off, index=on|off, metacopy=on|off, xino=on|auto|off,
+  uuid=on|auto|null|off as with the kernel's overlayfs, by default follow, off, off, auto, auto;
+                        nfs_export=off and verity=off are all that there is of these two
   timeout=SECONDS       how long the kernel may keep names and attributes (default: for good);
                         also entry_timeout=, attr_timeout=, negative_timeout=
   allow_other           everyone may use the mount: the default for root
@@ -155,16 +163,12 @@ function mountCommand(positionals: readonly string[], flags: MountFlags): MountC
       throw new OptionError(`${name} needs a path, but what follows it is empty`);
     }
   }
-  const plan: MountPlan = {
-    mountpoint,
-    options: {
-      ...parsed,
-      lowers: [...parsed.lowers, ...flags.lower],
-      upper: flags.upper ?? parsed.upper,
-      work: flags.work ?? parsed.work,
-    },
-  };
-  checkPlan(plan);
+  const plan = makePlan(mountpoint, {
+    ...parsed,
+    lowers: [...parsed.lowers, ...flags.lower],
+    upper: flags.upper ?? parsed.upper,
+    work: flags.work ?? parsed.work,
+  });
   const debug = flags.debug === true || parsed.debug;
   return {
     kind: "mount",

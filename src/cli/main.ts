@@ -24,9 +24,8 @@ async function run(command: CliCommand, daemon: WaitingDaemon | undefined): Prom
 }
 
 async function runMountCommand(command: MountCommand, daemon: WaitingDaemon | undefined): Promise<Outcome> {
-  const { unknown } = command.plan.options;
-  if (unknown.length > 0) {
-    printSentence(`ignoring unknown ${unknown.length === 1 ? "option" : "options"} ${unknown.join(", ")}`);
+  for (const remark of command.plan.remarks) {
+    printSentence(remark);
   }
   if (!command.foreground) {
     return (daemon ?? new WaitingDaemon()).serve(command);
@@ -40,7 +39,7 @@ async function runMountCommand(command: MountCommand, daemon: WaitingDaemon | un
 
 /** A guess, before the command line is parsed: a wrong one costs a process, or some time. */
 function looksLikeBackgroundMount(args: readonly string[]): boolean {
-  return args.some((arg) => arg.includes("lowerdir=") || arg.startsWith("--lower")) && !args.some(isForegroundFlag);
+  return args.some((arg) => /lowerdir\+?=/.test(arg) || arg.startsWith("--lower")) && !args.some(isForegroundFlag);
 }
 
 function isForegroundFlag(arg: string): boolean {

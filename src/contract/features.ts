@@ -15,4 +15,9 @@ export interface Features {
   readonly metacopy: boolean;
   /** off: numbers of inodes on other file systems than the upper's are small, and not the same in the next mount. */
   readonly xino: "on" | "auto" | "off";
+  /**
+   * on, auto: the upper bears a UUID of its own; auto gives it one at its first mount only. off: origins name no file
+   * system, for lowers that are copied to another one.
+   */
+  readonly uuid: "on" | "auto" | "null" | "off";
 }

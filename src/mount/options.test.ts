@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MountFlag } from "./kernel-flags.ts";
 import { OptionError } from "./option-error.ts";
-import { parseOptions, splitLowers, splitOptions } from "./options.ts";
+import { parseOptions, splitOptions } from "./options.ts";
 
 describe("splitOptions", () => {
   it.each([
@@ -21,23 +21,6 @@ describe("splitOptions", () => {
 
   it("refuses a quote that stays open", () => {
     expect(() => splitOptions('ro,context="a,b')).toThrow(/never closed/);
-  });
-});
-
-describe("splitLowers", () => {
-  it.each([
-    ["a", ["a"]],
-    ["l/A:l/../B", ["l/A", "l/../B"]],
-    ["a\\:b:c", ["a:b", "c"]],
-    ["a\\\\:b", ["a\\", "b"]],
-    ["a\\,b", ["a,b"]],
-    ["a\\", ["a\\"]],
-  ])("%s", (value, lowers) => {
-    expect(splitLowers(value)).toEqual(lowers);
-  });
-
-  it.each([":a", "a:", "a::b"])("%s names an empty layer", (value) => {
-    expect(() => splitLowers(value)).toThrow(/empty layer/);
   });
 });
 
@@ -92,6 +75,13 @@ describe("parseOptions", () => {
     expect(parseOptions(["attr_timeout=7", "timeout=1,timeout=2.5"])).toMatchObject(wanted);
   });
 
+  it("takes the options of the kernel that ask for what is so anyway, and fsync=volatile for volatile", () => {
+    const parsed = parseOptions(["nfs_export=off,verity=off,override_creds,default_permissions,fsync=auto"]);
+    expect(parsed).toMatchObject({ features: {}, volatile: false, unknown: [] });
+    expect(parseOptions(["fsync=volatile"]).volatile).toBe(true);
+    expect(parseOptions(["volatile,fsync=auto"]).volatile).toBe(false);
+  });
+
   it("takes the backslashes out of upperdir and workdir", () => {
     expect(parseOptions(["upperdir=a\\,b\\:c,workdir=w\\\\"])).toMatchObject({ upper: "a,b:c", work: "w\\" });
   });
@@ -107,8 +97,16 @@ describe("parseOptions", () => {
 
   it.each([
     ["lowerdir", /lowerdir needs a value/],
+    ["lowerdir+=", /lowerdir\+ needs a value/],
     ["upperdir=", /upperdir needs a value/],
-    ["lowerdir=a::b", /empty layer/],
+    ["lowerdir=a:::b", /empty layer/],
+    ["index", /index= is none of its values: write index=on, index=off/],
+    ["redirect_dir=yes", /redirect_dir=yes is none of its values/],
+    ["uuid=1", /uuid=1 is none of its values/],
+    ["nfs_export=on", /nfs_export=on is not supported/],
+    ["verity=require", /verity=require is not supported/],
+    ["fsync=strict", /fsync=strict is not supported/],
+    ["override_creds=off", /override_creds takes no value/],
     ["max_read=lots", /max_read=lots is not a whole number/],
     ["timeout=-1", /timeout=-1 is not a number of seconds/],
     ["attr_timeout=1e3", /attr_timeout=1e3 is not/],

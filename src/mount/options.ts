@@ -4,6 +4,7 @@
  */
 import { type FeatureOptions, featureOptions } from "./feature-options.ts";
 import { kernelFlags, silentlyIgnored } from "./kernel-flags.ts";
+import { LayerArguments } from "./layer-options.ts";
 import { OptionError } from "./option-error.ts";
 
 export interface MountOptions {
@@ -29,7 +30,7 @@ export interface MountOptions {
   readonly entryTimeout: number | undefined;
   readonly attrTimeout: number | undefined;
   readonly negativeTimeout: number | undefined;
-  /** As given: `resolveFeatures` says what they amount to. */
+  /** As given: `MountPlan.features` is what they amount to. */
   readonly features: FeatureOptions;
   readonly volatile: boolean;
   readonly userXattr: boolean;
@@ -38,7 +39,9 @@ export interface MountOptions {
   readonly unknown: readonly string[];
 }
 
-type Draft = { -readonly [Key in keyof MountOptions]: MountOptions[Key] };
+type Draft = { -readonly [Key in keyof Omit<MountOptions, "lowers" | "dataLowers">]: MountOptions[Key] } & {
+  readonly layers: LayerArguments;
+};
 
 /**
  * Splits at commas. A backslash takes the next character's meaning away; a value in double quotes may
@@ -77,40 +80,15 @@ function closingQuote(text: string, start: number): number {
   throw new OptionError(`the quote in "${text.slice(text.lastIndexOf(",", start) + 1)}" is never closed`);
 }
 
-/** `a\:b:c` is `a:b` and `c`: a backslash takes the meaning of whatever follows it. */
-export function splitLowers(value: string): string[] {
-  const lowers: string[] = [];
-  let current = "";
-  for (let at = 0; at < value.length; at++) {
-    const char = value[at];
-    if (char === "\\" && at + 1 < value.length) {
-      at += 1;
-      current += value[at];
-    } else if (char === ":") {
-      lowers.push(current);
-      current = "";
-    } else {
-      current += char;
-    }
-  }
-  lowers.push(current);
-  if (lowers.includes("")) {
-    throw new OptionError(
-      `lowerdir=${value} names an empty layer: give directories with one ":" between them, or write "\\:" for a colon in a name`,
-    );
-  }
-  return lowers;
-}
-
 function unescapeBackslashes(value: string): string {
   return value.replace(/\\(.)/gs, "$1");
 }
 
 /** Options that need a value: what each does with it. */
 const withValue: Readonly<Record<string, (draft: Draft, value: string, name: string) => void>> = {
-  lowerdir: (draft, value) => {
-    draft.lowers = splitLowers(value);
-  },
+  lowerdir: (draft, value) => draft.layers.list(value),
+  "lowerdir+": addLayer,
+  "datadir+": addLayer,
   upperdir: (draft, value) => {
     draft.upper = unescapeBackslashes(value);
   },
@@ -141,7 +119,17 @@ const withValue: Readonly<Record<string, (draft: Draft, value: string, name: str
   negative_timeout: (draft, value, name) => {
     draft.negativeTimeout = seconds(name, value);
   },
+  fsync: (draft, value) => {
+    if (value !== "auto" && value !== "volatile") {
+      throw new OptionError(`fsync=${value} is not supported: write fsync=auto or fsync=volatile`);
+    }
+    draft.volatile = value === "volatile";
+  },
 };
+
+function addLayer(draft: Draft, value: string, name: string): void {
+  draft.layers.add(name, value);
+}
 
 /** Options that take none. */
 const withoutValue: Readonly<Record<string, (draft: Draft) => void>> = {
@@ -163,6 +151,9 @@ const withoutValue: Readonly<Record<string, (draft: Draft) => void>> = {
   },
   // Always on: the overlay leaves every permission check to the kernel.
   default_permissions: ignore,
+  // Always so: what the overlay does in the layers it does as the one who mounts.
+  override_creds: ignore,
+  nooverride_creds: ignore,
   remount: () => {
     throw new OptionError("remount is not supported: unmount, and mount again with the options wanted");
   },
@@ -178,8 +169,7 @@ function ignore(): void {
  */
 export function parseOptions(texts: readonly string[]): MountOptions {
   const draft: Draft = {
-    lowers: [],
-    dataLowers: [],
+    layers: new LayerArguments(),
     upper: undefined,
     work: undefined,
     flags: 0,
@@ -205,8 +195,8 @@ export function parseOptions(texts: readonly string[]): MountOptions {
       unknown.add(option.split("=", 1)[0] ?? option);
     }
   }
-  draft.unknown = [...unknown];
-  return draft;
+  const { layers, ...rest } = draft;
+  return { ...rest, lowers: layers.lowers, dataLowers: layers.dataLowers, unknown: [...unknown] };
 }
 
 function isTimeout(option: string): boolean {
@@ -221,7 +211,8 @@ function takeOption(draft: Draft, option: string): boolean {
 
   const take = Object.hasOwn(withValue, name) ? withValue[name] : undefined;
   if (take !== undefined) {
-    if (value === undefined || value === "") {
+    // An empty lowerdir= takes back what was given before.
+    if (value === undefined || (value === "" && name !== "lowerdir")) {
       throw new OptionError(`the option ${name} needs a value: ${name}=...`);
     }
     take(draft, value, name);

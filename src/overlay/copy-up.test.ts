@@ -41,7 +41,7 @@ function mount(volatile: boolean): void {
     lowers: [openLowerLayer(`${scratch}/lower`)],
     volatile,
     dataLowers: [],
-    features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto" },
+    features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
     userXattr: false,
     log: silent,
     jobs: { start: (job, done) => jobs.push({ job, done }) },

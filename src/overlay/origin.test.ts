@@ -60,7 +60,7 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
       lowers: [lower],
       volatile: false,
       dataLowers: [],
-      features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto" },
+      features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
       userXattr: false,
       log: silent,
       jobs: noJobs,

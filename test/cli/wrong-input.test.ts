@@ -58,8 +58,12 @@ describe("command lines", () => {
     ["a log level that is none", ["--log-level", "loud", "-o", layers, "mnt"], ".*'loud' is invalid.*"],
     ["three positionals", ["-o", layers, "a", "b", "mnt"], "too many arguments \\(a b mnt\\): .*"],
     ["upper without work", ["-o", "lowerdir=lower,upperdir=upper", "mnt"], "upperdir=upper needs a workdir: add .*"],
-    ["work without upper", ["-o", "lowerdir=lower,workdir=work", "mnt"], "workdir=work is of no use without .*"],
-    ["an empty layer", ["-o", "lowerdir=lower::lower", "mnt"], "lowerdir=lower::lower names an empty layer: .*"],
+    ["an empty layer", ["-o", "lowerdir=lower:::lower", "mnt"], "lowerdir=lower:::lower names an empty layer: .*"],
+    [
+      "features that exclude each other",
+      ["-o", `${layers},userxattr,metacopy=on`, "mnt"],
+      "userxattr and metacopy=on exclude each other: .*",
+    ],
     ["an option without its value", ["-o", `${layers},max_read`, "mnt"], "the option max_read needs a value: .*"],
     [
       "a value for an option that has none",
