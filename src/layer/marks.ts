@@ -19,7 +19,7 @@ export interface MarkNames {
   readonly impure: Name;
   /** The flags of an upper object that is immutable ("i") or append-only ("a"). */
   readonly protection: Name;
-  /** Where the lower parts of a renamed directory lie; understood only as far as to be refused. */
+  /** Where the lower parts of a renamed directory lie. */
   readonly redirect: Name;
   /** The data of the file are still on a lower; understood only as far as to be refused. */
   readonly metacopy: Name;
@@ -75,26 +75,23 @@ export interface DirectoryMarks {
   readonly opaque: boolean;
   /** Empty files in it may be whiteouts, by an xattr of theirs. */
   readonly xattrWhiteouts: boolean;
+  /** Where the parts in layers below it lie, if not under its own name. Means nothing where it is opaque. */
+  readonly redirect: Buffer | undefined;
 }
 
-const unmarked: DirectoryMarks = { opaque: false, xattrWhiteouts: false };
+const unmarked: DirectoryMarks = { opaque: false, xattrWhiteouts: false, redirect: undefined };
 
-/**
- * The marks of a directory as Linux overlayfs writes them.
- * @throws EPERM, as Linux overlayfs does with redirect_dir=nofollow, where its lower parts lie under another name: what
- * would be shown without them is not what was there
- */
+/** The marks of a directory as Linux overlayfs writes them. */
 export function readDirectoryMarks(marks: MarkNames, layer: MarkedLayer, path: string): DirectoryMarks {
   // Most directories have no mark at all: one call tells.
   const names = layer.listXattrs(path);
-  if (names.includes(marks.redirect)) {
-    throw new FsError(Errno.EPERM, `a directory with a redirect, which is not followed (${path})`);
-  }
-  if (!names.includes(marks.opaque)) {
+  const has = { opaque: names.includes(marks.opaque), redirect: names.includes(marks.redirect) };
+  if (!has.opaque && !has.redirect) {
     return unmarked;
   }
-  const value = readMark(layer, path, marks.opaque)?.toString("latin1");
-  return { opaque: value === "y", xattrWhiteouts: value === "x" };
+  const opaque = has.opaque ? readMark(layer, path, marks.opaque)?.toString("latin1") : undefined;
+  const redirect = has.redirect ? readMark(layer, path, marks.redirect) : undefined;
+  return { opaque: opaque === "y", xattrWhiteouts: opaque === "x", redirect };
 }
 
 /**
@@ -109,6 +106,11 @@ const fuseOverlayfsOpaque: Name = "user.fuseoverlayfs.opaque";
 /** Whether a name in a lower is such a mark, and stands for no object. */
 export function isMarkFile(name: Name): boolean {
   return name.startsWith(filePrefix);
+}
+
+/** The name of the mark that hides a name. */
+export function markFileFor(name: Name): Name {
+  return filePrefix + name;
 }
 
 /** The name that a mark of this name hides; undefined if it hides none. */

@@ -9,11 +9,12 @@ import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, WritableLayer } from "../layer/layer.ts";
 import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasRemoved } from "./directory.ts";
+import { isOnLower } from "./lower-walk.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { requireRemovable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
-import { isOnLower, nodeAt } from "./resolver.ts";
+import { nodeAt } from "./resolver.ts";
 import type { Staged } from "./work-dir.ts";
 
 /** unlink(2). @throws EISDIR for a directory */

@@ -1,8 +1,8 @@
 /**
  * rename(2) and renameat2(2) in the merged view.
  *
- * Files are copied up, then renamed. A directory that lives on a lower, or that lowers contribute to, answers EXDEV. The
- * old name is whited out by the same system call if a lower holds it; where the file system lacks that flag a second
+ * Objects are copied up, then renamed. A directory that lowers contribute to gets a redirect before, which says where its
+ * lower parts stay; without redirects (redirect_dir=on) it answers EXDEV. The old name is whited out by the same system call if a lower holds it; where the file system lacks that flag a second
  * hard link bridges the moment (see `renameLeavingWhiteout`).
  */
 import { RenameFlag } from "../contract/filesystem.ts";
@@ -12,12 +12,14 @@ import { isMarked, isWhiteout, yes } from "../layer/marks.ts";
 import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasPut, nameWasRemoved } from "./directory.ts";
 import { markImpure } from "./impure.ts";
+import { isOnLower } from "./lower-walk.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { requireRemovable, requireWritable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
+import { setRedirect } from "./redirect.ts";
 import { detach, keepReachable, waitForCopyUp } from "./remove.ts";
-import { findNode, isOnLower, nodeAt, requireDirectory } from "./resolver.ts";
+import { findNode, nodeAt, requireDirectory } from "./resolver.ts";
 
 /** A name in a directory. */
 interface NameIn {
@@ -25,7 +27,7 @@ interface NameIn {
   readonly name: Name;
 }
 
-/** @throws EXDEV for a directory of a lower; EEXIST, ENOTEMPTY, ENOENT, EINVAL as renameat2(2) says */
+/** @throws EXDEV for a directory of a lower, unless redirects are made; EEXIST, ENOTEMPTY, ENOENT, EINVAL as renameat2(2) says */
 export function rename(overlay: Overlay, from: NameIn, to: NameIn, flags: number): void {
   overlay.writable();
   if ((flags & ~(RenameFlag.noReplace | RenameFlag.exchange)) !== 0) {
@@ -35,7 +37,7 @@ export function rename(overlay: Overlay, from: NameIn, to: NameIn, flags: number
   requireDirectory(to.parent);
   const target = findNode(overlay, to.parent, to.name);
   requireUnprotected(overlay, from.parent, source, to.parent, target);
-  requireMovable(source);
+  requireMovable(overlay, source);
   waitForCopyUp(source);
   if (target !== undefined) {
     waitForCopyUp(target);
@@ -56,7 +58,7 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
   }
   copyUp(overlay, source);
   copyUp(overlay, to.parent);
-  prepareMove(overlay, source, to.parent);
+  prepareMove(overlay, source, from.parent, to.parent);
   if (target?.type === FileType.directory) {
     clearUpperDirectory(overlay, to);
   }
@@ -124,14 +126,14 @@ function exchange(overlay: Overlay, from: NameIn, source: Node, to: NameIn, targ
   if (target === undefined) {
     throw new FsError(Errno.ENOENT, "exchange with an absent name");
   }
-  requireMovable(target);
+  requireMovable(overlay, target);
   if (target === source) {
     return;
   }
   copyUp(overlay, source);
   copyUp(overlay, target);
-  prepareMove(overlay, source, to.parent);
-  prepareMove(overlay, target, from.parent);
+  prepareMove(overlay, source, from.parent, to.parent);
+  prepareMove(overlay, target, to.parent, from.parent);
   const oldPath = overlay.nodes.upperPathOf(from.parent, from.name);
   const newPath = overlay.nodes.upperPathOf(to.parent, to.name);
   upper.rename(oldPath, upper, newPath, RenameFlag.exchange);
@@ -159,9 +161,9 @@ function requireUnprotected(
   }
 }
 
-/** A directory that lowers contribute to can't be moved: its parts below would stay where they are. */
-function requireMovable(node: Node): void {
-  if (node.type === FileType.directory && (!node.upper || node.lowers.length > 0)) {
+/** A directory that lowers contribute to can't be moved without a redirect: its parts below stay where they are. */
+function requireMovable(overlay: Overlay, node: Node): void {
+  if (node.type === FileType.directory && node.lowers.length > 0 && overlay.features.redirect !== "on") {
     throw new FsError(Errno.EXDEV, "rename of a directory of a lower");
   }
 }
@@ -180,11 +182,16 @@ function requireReplaceable(overlay: Overlay, source: Node, target: Node, flags:
 }
 
 /** Marks that have to be there before the object gets its new name. */
-function prepareMove(overlay: Overlay, node: Node, newParent: Node): void {
+function prepareMove(overlay: Overlay, node: Node, oldParent: Node, newParent: Node): void {
   if (node.hasOrigin) {
     markImpure(overlay, newParent);
   }
-  if (node.type === FileType.directory && newParent.lowers.length > 0) {
+  if (node.type !== FileType.directory) {
+    return;
+  }
+  if (node.lowers.length > 0) {
+    setRedirect(overlay, node, oldParent === newParent);
+  } else if (newParent.lowers.length > 0) {
     const { layer, path } = overlay.upperPlace(node);
     if (!isMarked(layer, path, overlay.marks.opaque)) {
       layer.setXattr(path, overlay.marks.opaque, yes, 0);

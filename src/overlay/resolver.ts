@@ -4,13 +4,15 @@
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, Stat } from "../layer/layer.ts";
-import { isMarkFile, isOpaqueToOthers, isWhiteout, readDirectoryMarks, requireData } from "../layer/marks.ts";
+import { isWhiteout, readDirectoryMarks, requireData } from "../layer/marks.ts";
 import { isImpure } from "./impure.ts";
-import { isMerged, isRemoved, joinPath, type LowerPart, type Node } from "./node.ts";
+import { type FoundPart, lowerParts, redirectedParts } from "./lower-walk.ts";
+import { isMerged, isRemoved, type Node } from "./node.ts";
 import type { Discovery } from "./node-table.ts";
 import { originOf } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
-import { isLowerWhiteout, namesOf } from "./read-names.ts";
+import { namesOf } from "./read-names.ts";
+import { parseRedirect } from "./redirect.ts";
 
 /**
  * What a name stands for.
@@ -92,72 +94,11 @@ function discover(overlay: Overlay, parent: Node, name: Name): { node: Node; sta
     : undefined;
 }
 
-/** Whether a lower of `parent` shows something for the name, so that it needs a whiteout to be gone. */
-export function isOnLower(overlay: Overlay, parent: Node, name: Name): boolean {
-  const [part] = candidates(overlay, parent, name);
-  // With several parts it is known which have the name; a single one has to be asked.
-  return part !== undefined && (parent.lowers.length > 1 || findInLower(overlay, part, name) !== undefined);
-}
-
 /** @throws ENOTDIR */
 export function requireDirectory(node: Node): void {
   if (node.directory === undefined) {
     throw new FsError(Errno.ENOTDIR, `node ${node.id} is not a directory`);
   }
-}
-
-interface FoundPart {
-  readonly place: LowerPart;
-  readonly stat: Stat;
-}
-
-/**
- * The parts of a name on the lowers of a directory, topmost first: one file, or directories down to the one that is
- * opaque or has a whiteout or a file below it.
- */
-function lowerParts(overlay: Overlay, parent: Node, name: Name): FoundPart[] {
-  const found: FoundPart[] = [];
-  const last = parent.lowers[parent.lowers.length - 1];
-  for (const part of candidates(overlay, parent, name)) {
-    const path = joinPath(part.path, name);
-    const stat = findInLower(overlay, part, name);
-    if (stat === undefined) {
-      break;
-    }
-    if (!isDirectory(stat)) {
-      if (part !== last && isRegular(stat)) {
-        requireData(overlay.marks, part.layer, path);
-      }
-      found.push({ place: { layer: part.layer, path, xattrWhiteouts: false }, stat });
-      break;
-    }
-    const { opaque, xattrWhiteouts } = readDirectoryMarks(overlay.marks, part.layer, path);
-    found.push({ place: { layer: part.layer, path, xattrWhiteouts }, stat });
-    if (part !== last && (opaque || isOpaqueToOthers(part.layer, path))) {
-      break;
-    }
-  }
-  return found;
-}
-
-/** The parts of a directory in which a name has to be looked for. */
-function candidates(overlay: Overlay, parent: Node, name: Name): readonly LowerPart[] {
-  if (parent.lowers.length < 2) {
-    return parent.lowers;
-  }
-  return namesOf(overlay, parent)
-    .lowers(name)
-    .map((index) => parent.lowers[index] as LowerPart);
-}
-
-/** What a lower has of that name; undefined for a whiteout or another mark. */
-function findInLower(overlay: Overlay, part: LowerPart, name: Name): Stat | undefined {
-  if (isMarkFile(name)) {
-    return undefined;
-  }
-  const path = joinPath(part.path, name);
-  const stat = part.layer.find(path);
-  return stat !== undefined && isLowerWhiteout(overlay, part, path, stat) ? undefined : stat;
 }
 
 function foundOnLowers(overlay: Overlay, parts: readonly FoundPart[]): Found {
@@ -191,11 +132,7 @@ function foundFile(overlay: Overlay, parent: Node, path: LayerPath, stat: Stat):
 
 /** A merged directory shows the inode number of its topmost lower part, as before its copy-up. */
 function foundDirectory(overlay: Overlay, parent: Node, name: Name, path: LayerPath, stat: Stat): Found {
-  // Only below a directory with lower parts, or moved to an impure one, can there be anything to hide or to redirect.
-  const mayHaveMarks = parent.lowers.length > 0 || isImpure(overlay, parent);
-  const opaque =
-    mayHaveMarks && overlay.upper !== undefined && readDirectoryMarks(overlay.marks, overlay.upper, path).opaque;
-  const parts = opaque ? [] : lowerParts(overlay, parent, name).filter((part) => isDirectory(part.stat));
+  const parts = partsBelow(overlay, parent, name, path).filter((part) => isDirectory(part.stat));
   const { dev, ino } = parts[0]?.stat ?? stat;
   return {
     kind: "found",
@@ -205,6 +142,22 @@ function foundDirectory(overlay: Overlay, parent: Node, name: Name, path: LayerP
     ino: overlay.inodes.number(dev, ino),
     hasOrigin: parts.length > 0,
   };
+}
+
+/** What the lowers add to a directory of the upper. */
+function partsBelow(overlay: Overlay, parent: Node, name: Name, path: LayerPath): FoundPart[] {
+  // Where no redirect is followed, only those below a directory with lower parts, or moved to an impure one, are looked for.
+  const follows = overlay.features.redirect !== "nofollow";
+  if (overlay.upper === undefined || !(follows || parent.lowers.length > 0 || isImpure(overlay, parent))) {
+    return [];
+  }
+  const { opaque, redirect } = readDirectoryMarks(overlay.marks, overlay.upper, path);
+  if (opaque) {
+    return [];
+  }
+  return redirect === undefined
+    ? lowerParts(overlay, parent, name)
+    : redirectedParts(overlay, parent, parseRedirect(overlay, redirect));
 }
 
 function isRegular(stat: Stat): boolean {

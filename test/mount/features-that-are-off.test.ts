@@ -18,8 +18,8 @@ describeOverlay("an upper that was written with redirect_dir=on and metacopy=on"
     await m.sys.chmod(`${m.mnt}/f`, 0o600);
     await m.sys.appendFile(`${m.mnt}/g`, "+");
     await unmountOverlay("kernel", m.mnt);
-    const features = overlay.kind === "kernel" ? ["redirect_dir=nofollow", "metacopy=off"] : [];
-    const paths = { lowers: m.lowers, upper: m.upper, work: m.work, mountpoint: m.mnt, options: features };
+    const off = ["redirect_dir=nofollow", "metacopy=off"];
+    const paths = { lowers: m.lowers, upper: m.upper, work: m.work, mountpoint: m.mnt, options: off };
     await mountOverlay(overlay.kind, paths);
     // The kernel looks for redirects in merged directories only, and shows a moved one in a pure directory without its parts.
     for (const name of overlay.kind === "kernel" ? ["moved", "f"] : ["moved", "f", "new/sub"]) {

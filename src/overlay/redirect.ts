@@ -1,0 +1,80 @@
+/**
+ * Redirects: where the lower parts of a renamed directory lie. The xattr overlay.redirect on its upper (or on a middle
+ * lower) part names them, for the layers below: a name stands in the directory's parent, a path begins at the root of
+ * each layer. Rules and limits are those of Linux overlayfs (fs/overlayfs/util.c, namei.c and dir.c).
+ */
+import type { Name } from "../contract/ids.ts";
+import { Errno, FsError } from "../errno.ts";
+import { readMark } from "../layer/marks.ts";
+import type { Node } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+
+/** A redirect as it is followed. */
+export interface Redirect {
+  /** From the root of each layer, not from the parts of the parent. */
+  readonly absolute: boolean;
+  /** One name unless absolute. */
+  readonly names: readonly Name[];
+}
+
+/** Longer paths are not written (the parameter redirect_max of Linux): the rename answers EXDEV then. */
+const longestRedirect = 256;
+
+/** @throws EPERM where redirects are not followed; EINVAL for a value that is no redirect */
+export function parseRedirect(overlay: Overlay, value: Buffer): Redirect {
+  if (overlay.features.redirect === "nofollow") {
+    throw new FsError(Errno.EPERM, "a redirect, which is not followed");
+  }
+  // The kernel's is a C string.
+  const text = value.toString("latin1").split("\0", 1)[0] as string;
+  const absolute = text.startsWith("/");
+  const names = (absolute ? text.slice(1) : text).split("/");
+  if (value.length === 0 || (absolute ? names.includes("") : names.length > 1)) {
+    throw new FsError(Errno.EINVAL, `an invalid redirect (${text})`);
+  }
+  return { absolute, names };
+}
+
+/**
+ * Says on the upper part of a merged directory where its lower parts lie, before it is renamed. While it still has its old
+ * name that says nothing new.
+ * @param sameDirectory only its name is to change
+ * @throws EXDEV where that can't be written: mv(1) copies the directory then
+ */
+export function setRedirect(overlay: Overlay, node: Node, sameDirectory: boolean): void {
+  const { layer, path } = overlay.upperPlace(node);
+  const present = readRedirect(overlay, node);
+  if (present !== undefined && (sameDirectory || present.startsWith("/"))) {
+    return;
+  }
+  const value = sameDirectory ? (node.link?.name as Name) : pathInLowers(overlay, node);
+  if (value.length > longestRedirect) {
+    throw new FsError(Errno.EXDEV, "rename of a directory whose redirect would be too long");
+  }
+  try {
+    layer.setXattr(path, overlay.marks.redirect, Buffer.from(value, "latin1"), 0);
+  } catch (error) {
+    if (!(error instanceof FsError)) {
+      throw error;
+    }
+    throw new FsError(Errno.EXDEV, "a redirect can't be written", { cause: error });
+  }
+}
+
+/** Where a node on the upper lies in the lowers, from their roots: its path, but for the redirects on the way. */
+function pathInLowers(overlay: Overlay, node: Node): string {
+  let path = "";
+  for (let at = node; at.link !== undefined; at = at.link.parent) {
+    const name = readRedirect(overlay, at) ?? at.link.name;
+    if (name.startsWith("/")) {
+      return name + path;
+    }
+    path = `/${name}${path}`;
+  }
+  return path;
+}
+
+function readRedirect(overlay: Overlay, node: Node): string | undefined {
+  const { layer, path } = overlay.upperPlace(node);
+  return readMark(layer, path, overlay.marks.redirect)?.toString("latin1");
+}
