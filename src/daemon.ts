@@ -230,7 +230,7 @@ function startFailure({ upper, work }: MountOptions, failure: ServingEnd["failur
     case Errno.EPERM:
       return new MountError("layer", `workdir ${work} or upperdir ${upper} may not be written by this user (${what})`);
     case Errno.EBUSY:
-      return new MountError("in-use", `workdir ${work} bears the mark of another overlay (${what}): use a fresh one`);
+      return new MountError("layer", `workdir ${work} can't be used again (${what})`);
     default:
       return new MountError("layer", `the layers could not be set up, ${errnoName(failure.code)} (${what})`);
   }

@@ -73,7 +73,7 @@ export class Overlay {
     this.log = options.log;
     this.jobs = options.jobs;
     this.notifier = options.notifier;
-    this.work = options.work === undefined ? undefined : WorkDir.open(options.work);
+    this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.volatile);
     this.#readOnly = this.upper === undefined;
     const stat = top.stat("");
     this.inodes = new InodeNumbers(stat.dev);

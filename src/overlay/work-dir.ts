@@ -6,10 +6,9 @@ import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, WritableLayer } from "../layer/layer.ts";
+import { incompatName, markVolatile, requireCompatible } from "./incompat.ts";
 
 const stagingName = "work";
-/** Linux overlayfs leaves marks of features in here that must be understood before the upper may be used. */
-const incompatName = "incompat";
 const whiteoutMode = FileType.character;
 
 /** A staged object: gone at the end of its `using` block unless it was installed. */
@@ -60,19 +59,17 @@ export class WorkDir {
    * @throws what the file system answers when it can't keep whiteouts or exchange names; EBUSY when another overlay left
    * a mark in it that forbids the use of the upper
    */
-  static open(layer: WritableLayer): WorkDir {
+  static open(layer: WritableLayer, isVolatile: boolean): WorkDir {
     const work = new WorkDir(layer);
-    if (layer.find(`${stagingName}/${incompatName}`) !== undefined) {
-      throw new FsError(
-        Errno.EBUSY,
-        "the workdir says that its upper was mounted volatile and may be incomplete (work/incompat)",
-      );
-    }
+    requireCompatible(layer, stagingName);
     if (layer.find(stagingName) !== undefined) {
       work.#removeTree(stagingName);
     }
     layer.makeDirectory(stagingName, 0o700);
     work.#requireRenames();
+    if (isVolatile) {
+      markVolatile(layer, stagingName);
+    }
     return work;
   }
 
@@ -129,18 +126,20 @@ export class WorkDir {
 
   /** Removes a staged object, whatever it is. What can't be removed stays for the next mount to clean up. */
   discard(path: LayerPath): void {
-    try {
-      this.#removeTree(path);
-    } catch (error) {
-      if (!(error instanceof FsError)) {
-        throw error;
-      }
-    }
+    forgive(() => this.#removeTree(path));
   }
 
-  /** Empties the staging area and removes it. */
+  /** Empties the staging area and removes it, unless it bears the mark of a volatile mount. */
   close(): void {
-    this.discard(stagingName);
+    forgive(() => {
+      const names = this.layer.list(stagingName).map(({ name }) => name);
+      for (const name of names.filter((each) => each !== incompatName)) {
+        this.discard(`${stagingName}/${name}`);
+      }
+      if (!names.includes(incompatName)) {
+        this.layer.removeDirectory(stagingName);
+      }
+    });
     this.layer.close();
   }
 
@@ -171,5 +170,16 @@ export class WorkDir {
       this.#removeTree(`${path}/${name}`);
     }
     this.layer.removeDirectory(path);
+  }
+}
+
+/** For clearing up, which others can do later. */
+function forgive(clear: () => void): void {
+  try {
+    clear();
+  } catch (error) {
+    if (!(error instanceof FsError)) {
+      throw error;
+    }
   }
 }
