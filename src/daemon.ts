@@ -79,7 +79,7 @@ export async function runMount(plan: MountPlan, thread: ServingThread, host: Mou
     setUmask(0);
     changeDirectory("/");
     setThreadName(daemonName(live.connection));
-    thread.serve(serveRequest(prepared, plan, host.log.debugEnabled), host.log);
+    thread.serve(serveRequest(prepared, plan, host.log), host.log);
     await becomeReady(thread, plan, host);
     host.onReady();
     host.log.info({ mountpoint: live.path, lowers: prepared.lowers.length, readOnly }, "mounted");
@@ -166,8 +166,13 @@ function openLayer<T>(directory: FoundDirectory, open: () => T): T {
 function serveRequest(
   prepared: Prepared,
   { options, features }: MountPlan,
-  debug: boolean,
+  log: Logger,
 ): Omit<ServeRequest, "logBacklog"> {
+  const withoutUuid = features.uuid === "off" && goWithoutUuid(prepared, log);
+  const descriptorOf = ({ fd, traits }: DirectoryLayer): LayerDescriptor => ({
+    fd,
+    traits: { ...traits, withoutUuid },
+  });
   return {
     device: prepared.device,
     lowers: prepared.lowers.map(descriptorOf),
@@ -178,12 +183,18 @@ function serveRequest(
     volatile: options.volatile,
     userXattr: options.userXattr,
     settings: fuseSettings(options),
-    debug,
+    debug: log.debugEnabled,
   };
 }
 
-function descriptorOf(layer: DirectoryLayer): LayerDescriptor {
-  return { fd: layer.fd, traits: layer.traits };
+/** Origins need not name their file system where there is but one; where there are several, uuid=off is uuid=null. */
+function goWithoutUuid({ upper, lowers }: Prepared, log: Logger): boolean {
+  const layers = upper === undefined ? lowers : [upper, ...lowers];
+  const isPossible = new Set(layers.map((layer) => layer.stat("").dev)).size === 1;
+  if (!isPossible) {
+    log.warn({}, "uuid=off needs all layers on one file system: taken as uuid=null");
+  }
+  return isPossible;
 }
 
 function fuseSettings(options: MountOptions): FuseSettings {

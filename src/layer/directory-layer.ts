@@ -39,6 +39,8 @@ export interface LayerTraits {
   readonly sparesAtime: boolean;
   /** The kernel itself follows no symlink below the root; else paths are walked name by name. */
   readonly confined: boolean;
+  /** The UUID of the file system is not to be known. */
+  readonly withoutUuid?: boolean;
 }
 
 /** Opening neither follows a symlink nor waits for the other end of a FIFO. */
@@ -143,6 +145,9 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   uuid(): Buffer | null {
+    if (this.traits.withoutUuid) {
+      return null;
+    }
     if (this.#origin !== undefined) {
       return this.#origin.uuid();
     }

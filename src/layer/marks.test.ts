@@ -15,6 +15,7 @@ test("the names are those of Linux overlayfs, in the namespace that was chosen",
     impure: "trusted.overlay.impure",
     protection: "trusted.overlay.protattr",
     whiteout: "trusted.overlay.whiteout",
+    uuid: "trusted.overlay.uuid",
     redirect: "trusted.overlay.redirect",
     metacopy: "trusted.overlay.metacopy",
   });

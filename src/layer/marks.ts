@@ -19,6 +19,8 @@ export interface MarkNames {
   readonly impure: Name;
   /** The flags of an upper object that is immutable ("i") or append-only ("a"). */
   readonly protection: Name;
+  /** On the upper's root: the UUID of the overlay. */
+  readonly uuid: Name;
   /** Where the lower parts of a renamed directory lie. */
   readonly redirect: Name;
   /** The data of the file are still on a lower; understood only as far as to be refused. */
@@ -35,6 +37,7 @@ export function markNames(userXattr: boolean): MarkNames {
     impure: `${prefix}impure`,
     protection: `${prefix}protattr`,
     whiteout: `${prefix}whiteout`,
+    uuid: `${prefix}uuid`,
     redirect: `${prefix}redirect`,
     metacopy: `${prefix}metacopy`,
   };

@@ -18,11 +18,18 @@ export class OriginLayers {
     return this.#byUuid.get(uuid.toString("latin1"));
   }
 
+  /** File systems with the same UUID (an image mounted twice, say) can't be told apart: no origin leads to any of them. */
   *#named(): Generator<[string, Layer]> {
+    const byUuid = new Map<string, Layer[]>();
     for (const lower of this.#lowers) {
-      const uuid = lower.uuid();
-      if (uuid !== null) {
-        yield [uuid.toString("latin1"), lower];
+      const uuid = lower.uuid()?.toString("latin1");
+      if (uuid !== undefined) {
+        byUuid.set(uuid, [...(byUuid.get(uuid) ?? []), lower]);
+      }
+    }
+    for (const [uuid, [first, ...others]] of byUuid) {
+      if (first !== undefined && others.every((other) => sharesFileSystem(first, other))) {
+        yield [uuid, first];
       }
     }
   }
@@ -37,3 +44,13 @@ export class OriginLayers {
     }
   }
 }
+
+/** Whether two layers with the same UUID are of one mounted file system. */
+function sharesFileSystem(a: Layer, b: Layer): boolean {
+  const [one, other] = [a.stat("").dev, b.stat("").dev];
+  // Subvolumes of one btrfs have device numbers of their own, without a major number.
+  return one === other || (one < minors && other < minors);
+}
+
+/** `Stat.dev` counts in these by the major number. */
+const minors = 2 ** 20;

@@ -15,6 +15,7 @@ import { KeptNames } from "./kept-names.ts";
 import { isMerged, isRemoved, type LowerPart, type Node } from "./node.ts";
 import { NodeTable } from "./node-table.ts";
 import { OriginLayers } from "./origin-layers.ts";
+import { giveUuid } from "./own-uuid.ts";
 import { WorkDir } from "./work-dir.ts";
 
 export interface OverlayOptions {
@@ -75,8 +76,12 @@ export class Overlay {
     this.notifier = options.notifier;
     this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.volatile);
     this.#readOnly = this.upper === undefined;
+    if (this.upper !== undefined) {
+      giveUuid(this.upper, this.marks, this.features.uuid, this.log);
+    }
     const stat = top.stat("");
-    this.inodes = new InodeNumbers(stat.dev);
+    const devices = [stat.dev, ...this.lowers.map((lower) => lower.stat("").dev)];
+    this.inodes = new InodeNumbers(devices, this.features.xino);
     this.nodes = new NodeTable(
       {
         upper: this.upper !== undefined,
