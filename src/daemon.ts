@@ -231,7 +231,7 @@ function startFailure({ upper, work }: MountOptions, failure: ServingEnd["failur
     return new MountError("refused", "the mount was taken away before it was ready: something unmounts it");
   }
   log.error({ reason: failure.what }, "the mount could not be served");
-  const what = failure.what.split("\n", 1)[0]?.replace(/^\w*Error: /, "");
+  const what = failure.what.split("\n", 1)[0]?.replace(/^\w*Error: |: E[A-Z0-9]+$/g, "");
   switch (failure.code) {
     case undefined:
       return new MountError("internal", `the mount could not be served (${what})`);

@@ -9,12 +9,18 @@ import type { Layer, Stat } from "./layer.ts";
 /** The xattr names of one mount: trusted.overlay.*, or user.overlay.* with the option userxattr. */
 export interface MarkNames {
   readonly prefix: Name;
+  /** They are user xattrs, which only files and directories have. */
+  readonly inUserXattrs: boolean;
   /** "y": what lies in layers below this directory is hidden. "x": there may be whiteouts by xattr in it. */
   readonly opaque: Name;
   /** An empty file with it, in a directory that says so, is a whiteout. */
   readonly whiteout: Name;
   /** File handle of the lower object that a copied-up one came from. */
   readonly origin: Name;
+  /** Of an index: file handle of the upper that it belongs to. */
+  readonly upper: Name;
+  /** How many names an indexed file has, beyond those of its lower or upper file. */
+  readonly nlink: Name;
   /** "y": the directory may hold objects with an origin, whose inode number is not their own. */
   readonly impure: Name;
   /** The flags of an upper object that is immutable ("i") or append-only ("a"). */
@@ -32,8 +38,11 @@ export function markNames(userXattr: boolean): MarkNames {
   const prefix = userXattr ? "user.overlay." : "trusted.overlay.";
   return {
     prefix,
+    inUserXattrs: userXattr,
     opaque: `${prefix}opaque`,
     origin: `${prefix}origin`,
+    upper: `${prefix}upper`,
+    nlink: `${prefix}nlink`,
     impure: `${prefix}impure`,
     protection: `${prefix}protattr`,
     whiteout: `${prefix}whiteout`,

@@ -6,9 +6,10 @@ import { FileType } from "../contract/ids.ts";
 import { Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
 import { FsError } from "../errno.ts";
 import type { LayerFile, Place, Stat, WritableLayer } from "../layer/layer.ts";
+import { isOneFile, linkName, missingNames } from "./hard-links.ts";
 import { markImpure } from "./impure.ts";
 import { copyMetadata, setMark } from "./metadata.ts";
-import { isRemoved, type Node } from "./node.ts";
+import { isRemoved, type Link, type Node } from "./node.ts";
 import { reopen } from "./open-files.ts";
 import { encodeOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
@@ -22,15 +23,28 @@ const stagedMode = 0o600;
 /**
  * Makes a node an upper one.
  * @param data "drop" when the caller truncates the file anyway
+ * @param names of an indexed file, which have to be in the upper then: all that are known, unless it is known which matter
  * @throws Parked while the data of this file are being copied
  */
-export function copyUp(overlay: Overlay, node: Node, data: "keep" | "drop" = "keep"): void {
+export function copyUp(
+  overlay: Overlay,
+  node: Node,
+  data: "keep" | "drop" = "keep",
+  names: readonly Link[] | undefined = undefined,
+): void {
   if (node.copyingUp !== undefined) {
     throw new Parked(node.copyingUp);
   }
-  if (node.upper) {
-    return;
+  if (!node.upper) {
+    copyUpLower(overlay, node, data);
   }
+  for (const link of node.indexed === undefined ? [] : missingNames(overlay, node, node.indexed, names)) {
+    copyUp(overlay, link.parent);
+    linkName(overlay, node, link);
+  }
+}
+
+function copyUpLower(overlay: Overlay, node: Node, data: "keep" | "drop"): void {
   overlay.writable();
   if (!isRemoved(node) && node.link !== undefined) {
     copyUp(overlay, node.link.parent);
@@ -146,6 +160,13 @@ function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: 
   }
   const { parent } = node.link;
   copyMetadata(overlay, from, stat, { layer: staged.layer, path: staged.path });
+  if (overlay.index !== undefined && isOneFile(overlay, stat)) {
+    const copy = overlay.index.install(staged, encodeOrigin(from), stat);
+    node.indexed = copy.indexed;
+    overlay.nodes.rememberInode(node, copy.stat);
+    becomeUpper(overlay, node, copy.stat, true);
+    return;
+  }
   const keepsInode = node.type === FileType.directory || stat.nlink === 1;
   if (keepsInode) {
     markOrigin(overlay, from, { layer: staged.layer, path: staged.path });

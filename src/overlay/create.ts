@@ -13,6 +13,7 @@ import { yes } from "../layer/marks.ts";
 import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
 import { copyUp } from "./copy-up.ts";
 import { nameWasPut } from "./directory.ts";
+import { noteLinks } from "./hard-links.ts";
 import { markImpure } from "./impure.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
@@ -119,11 +120,12 @@ export function link(overlay: Overlay, node: Node, parent: Node, name: Name): St
   }
   requireWritable(overlay, parent);
   requireChangeable(overlay, node);
-  copyUp(overlay, node);
+  copyUp(overlay, node, "keep", []);
   const state = prepareName(overlay, parent, name);
   if (node.hasOrigin) {
     markImpure(overlay, parent);
   }
+  noteLinks(overlay, node);
   const from = overlay.upperPlace(node);
   const path = overlay.nodes.upperPathOf(parent, name);
   if (state === "whited-out") {

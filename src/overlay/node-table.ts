@@ -1,12 +1,12 @@
 /**
- * All nodes in use: by id, by name in their directory, and upper files with hard links by inode.
+ * All nodes in use: by id, by name in their directory, and files with hard links by inode.
  * A node is dropped when nothing holds it any more: no lookup of the kernel, no child, no open file, no copy-up.
  */
 
 import { FileType, type Name, type NodeId, rootNodeId } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, Stat } from "../layer/layer.ts";
-import { joinPath, type Link, type LowerPart, Node } from "./node.ts";
+import { type Indexed, joinPath, type Link, type LowerPart, Node } from "./node.ts";
 
 /** What a lookup on disk brought to light of an object that has no node yet. */
 export interface Discovery {
@@ -15,6 +15,9 @@ export interface Discovery {
   readonly lowers: readonly LowerPart[];
   readonly ino: number;
   readonly hasOrigin: boolean;
+  /** Of an object on a lower: all names that it has there are this one file. */
+  readonly isOneFile?: boolean;
+  readonly indexed?: Indexed;
 }
 
 export interface NodeEvents {
@@ -30,8 +33,8 @@ const manyNodes = 20_000;
 export class NodeTable {
   readonly root: Node;
   readonly #byId = new Map<NodeId, Node>();
-  /** Upper files that have, or had, more than one name: their names must be one node. */
-  readonly #byUpperInode = new Map<string, Node>();
+  /** Files that have, or had, more than one name: their names must be one node. */
+  readonly #byInode = new Map<string, Node>();
   #nextId: NodeId = rootNodeId + 1;
   /** Goes up when a directory is renamed: cached paths of an earlier age are void. */
   #pathAge = 0;
@@ -66,11 +69,18 @@ export class NodeTable {
   /** The node of a discovered object under that name: a known one for a further hard link, else a new one. */
   add(parent: Node, name: Name, discovery: Discovery): Node {
     const type = discovery.stat.mode & FileType.mask;
-    const linked = discovery.upper && type !== FileType.directory && discovery.stat.nlink > 1;
-    const known = linked ? this.#byUpperInode.get(inodeKey(discovery.stat)) : undefined;
+    const mayBeKnown = type !== FileType.directory && (discovery.upper || discovery.isOneFile === true);
+    const linked = mayBeKnown && (discovery.stat.nlink > 1 || discovery.indexed !== undefined);
+    const key = inodeKey(discovery.upper, discovery.stat);
+    // With one name left it may have had others by which it is known.
+    const known = mayBeKnown && this.#byInode.size > 0 ? this.#byInode.get(key) : undefined;
     const node = known ?? this.#create(type, discovery);
     if (linked && known === undefined) {
-      this.rememberInode(node, discovery.stat);
+      this.#remember(node, key);
+    }
+    if (node.indexed !== undefined) {
+      // The name may be one of a lower alone.
+      node.indexed.allLinked = false;
     }
     this.addLink(node, parent, name);
     return node;
@@ -83,14 +93,19 @@ export class NodeTable {
 
   /** An upper file has a further name: from now on it is found by its inode. */
   rememberInode(node: Node, stat: Stat): void {
-    node.inodeKey = inodeKey(stat);
-    this.#byUpperInode.set(node.inodeKey, node);
+    this.#remember(node, inodeKey(true, stat));
+  }
+
+  #remember(node: Node, key: string): void {
+    this.forgetInode(node);
+    node.inodeKey = key;
+    this.#byInode.set(key, node);
   }
 
   /** The last name of an upper file went: its inode may come to be used for another file. */
   forgetInode(node: Node): void {
     if (node.inodeKey !== undefined) {
-      this.#byUpperInode.delete(node.inodeKey);
+      this.#byInode.delete(node.inodeKey);
       node.inodeKey = undefined;
     }
   }
@@ -107,6 +122,11 @@ export class NodeTable {
       node.moreLinks ??= [];
       node.moreLinks.push(link);
     }
+  }
+
+  /** All names that a node is known by. */
+  links(node: Node): readonly Link[] {
+    return node.link === undefined ? [] : [node.link, ...(node.moreLinks ?? [])];
   }
 
   /** The name no longer stands for the node; another name it is known by, if any, takes its place. */
@@ -194,8 +214,9 @@ export class NodeTable {
     return parent;
   }
 
-  #create(type: number, { upper, lowers, ino, hasOrigin }: Discovery): Node {
+  #create(type: number, { upper, lowers, ino, hasOrigin, indexed }: Discovery): Node {
     const node = new Node(this.#nextId, type, upper, lowers, ino, hasOrigin);
+    node.indexed = indexed;
     this.#nextId += 1;
     this.#byId.set(node.id, node);
     this.#peak = Math.max(this.#peak, this.size);
@@ -215,8 +236,8 @@ export class NodeTable {
   }
 }
 
-function inodeKey(stat: Stat): string {
-  return `${stat.dev}:${stat.ino}`;
+function inodeKey(upper: boolean, stat: Stat): string {
+  return `${upper ? "upper" : "lower"}:${stat.dev}:${stat.ino}`;
 }
 
 function childrenOf(node: Node): Map<Name, Node> {

@@ -4,7 +4,8 @@
  * Invariants:
  * - `type` and `id` never change; `upper` goes from false to true once (copy-up) and never back.
  * - A node that is not upper has at least one lower part. Only directories have more than one, topmost first.
- * - The upper object of a node lies at its merged path, so upper paths follow from names alone.
+ * - The upper object of a node lies at its merged path, so upper paths follow from names alone. An indexed file lies in
+ *   the index; of its names only those are in the upper that were linked there.
  * - A node has a name, or is the root, or is removed; a removed node has an anchor.
  */
 
@@ -18,10 +19,22 @@ export interface LowerPart extends Place {
   readonly xattrWhiteouts: boolean;
 }
 
-/** A name of a node in a directory. Only files with hard links in the upper have more than one. */
+/** A name of a node in a directory. Only files with hard links have more than one. */
 export interface Link {
   readonly parent: Node;
   readonly name: Name;
+}
+
+/** What only upper files have that have several names on a lower, in a mount with an index. */
+export interface Indexed {
+  /** Its name in the index, from the user's workdir. */
+  readonly path: LayerPath;
+  /** The link count of the lower file. */
+  readonly lowerLinks: number;
+  /** How many names it has beyond its link count: those that are on lowers alone, less the one in the index. */
+  surplus: number;
+  /** Whether all names that are known are linked in the upper. */
+  allLinked: boolean;
 }
 
 /** The one descriptor that all open handles of a file share. */
@@ -55,14 +68,15 @@ export class Node {
   link: Link | undefined;
   /** Further names of an upper file with hard links. */
   moreLinks: Link[] | undefined;
-  /** Its key in the table of upper inodes, if it is there. */
+  /** Its key in the table of inodes with several names, if it is there. */
   inodeKey: string | undefined;
   upper: boolean;
   lowers: readonly LowerPart[];
   /** The inode number shown. */
   ino: number;
-  /** The inode number is that of the lower object it was copied up from. */
+  /** It bears the mark of the lower object that it was copied up from. */
   hasOrigin: boolean;
+  indexed: Indexed | undefined;
   readonly directory: DirectoryState | undefined;
   /** Bits of Protection; undefined when not yet looked. */
   protection: number | undefined;

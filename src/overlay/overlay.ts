@@ -10,6 +10,7 @@ import { Errno, FsError } from "../errno.ts";
 import type { Layer, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { isOpaqueToOthers, type MarkNames, markNames, readDirectoryMarks } from "../layer/marks.ts";
 import type { Logger } from "../log.ts";
+import { IndexDir } from "./index-dir.ts";
 import { InodeNumbers } from "./inode-numbers.ts";
 import { KeptNames } from "./kept-names.ts";
 import { isMerged, isRemoved, type LowerPart, type Node } from "./node.ts";
@@ -42,6 +43,8 @@ export interface OverlayOptions {
 export class Overlay {
   readonly upper: WritableLayer | undefined;
   readonly work: WorkDir | undefined;
+  /** Where files with several names on a lower are copied up to; absent unless the feature is on. */
+  readonly index: IndexDir | undefined;
   readonly lowers: readonly Layer[];
   readonly dataLowers: readonly Layer[];
   readonly features: Features;
@@ -75,6 +78,7 @@ export class Overlay {
     this.jobs = options.jobs;
     this.notifier = options.notifier;
     this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.volatile);
+    this.index = options.features.index ? this.#openIndex(options) : undefined;
     this.#readOnly = this.upper === undefined;
     if (this.upper !== undefined) {
       giveUuid(this.upper, this.marks, this.features.uuid, this.log);
@@ -91,6 +95,11 @@ export class Overlay {
       },
       { dropped: (node) => this.names.delete(node), releaseMemory: options.releaseMemory },
     );
+  }
+
+  #openIndex({ upper, work }: OverlayOptions): IndexDir | undefined {
+    const { lowers, marks, log, originLayers: origins } = this;
+    return upper && work && IndexDir.open({ upper, work, lowers, origins, marks, log });
   }
 
   /** The upper and the workdir, for an operation that changes something. @throws EROFS */
@@ -120,6 +129,9 @@ export class Overlay {
     if (node.anchor !== undefined) {
       return { layer: node.anchor, path: "" };
     }
+    if (node.indexed !== undefined && this.index !== undefined) {
+      return this.index.place(node.indexed);
+    }
     if (node.upper && this.upper !== undefined) {
       return { layer: this.upper, path: this.nodes.upperPath(node) };
     }
@@ -132,9 +144,12 @@ export class Overlay {
     if (!node.upper) {
       throw new Error(`node ${node.id} is not on the upper`);
     }
-    return node.anchor === undefined
-      ? { layer: upper, path: this.nodes.upperPath(node) }
-      : { layer: node.anchor, path: "" };
+    if (node.anchor !== undefined) {
+      return { layer: node.anchor, path: "" };
+    }
+    return node.indexed !== undefined && this.index !== undefined
+      ? this.index.place(node.indexed)
+      : { layer: upper, path: this.nodes.upperPath(node) };
   }
 
   stat(node: Node): Stat {
@@ -171,13 +186,13 @@ export class Overlay {
 
 /**
  * A merged directory has 1, which programs take as "not counted", as with Linux overlayfs; all others what their layer
- * says. A removed object of a lower is still there, with the link that the overlay took away.
+ * says, an indexed file with the names that only lowers have. A removed object of a lower is still there, with the link that the overlay took away.
  */
 function linkCount(node: Node, stat: Stat): number {
   if (isRemoved(node) && !node.upper) {
     return node.type === FileType.directory ? 0 : Math.max(0, stat.nlink - 1);
   }
-  return isMerged(node) && !isRemoved(node) ? 1 : stat.nlink;
+  return isMerged(node) && !isRemoved(node) ? 1 : Math.max(0, stat.nlink + (node.indexed?.surplus ?? 0));
 }
 
 /** The roots of the lowers, down to the first that hides those below it. */

@@ -9,8 +9,9 @@ import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, WritableLayer } from "../layer/layer.ts";
 import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasRemoved } from "./directory.ts";
+import { isOneFile, leaveIndex, noteLinks } from "./hard-links.ts";
 import { isOnLower } from "./lower-walk.ts";
-import type { Node } from "./node.ts";
+import type { Link, Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { requireRemovable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
@@ -26,10 +27,22 @@ export function removeFile(overlay: Overlay, parent: Node, name: Name): void {
     throw new FsError(Errno.EISDIR, "unlink of a directory");
   }
   waitForCopyUp(node);
+  willLoseName(overlay, node, { parent, name });
   takeAway(overlay, parent, name, node, {
     alone: (path) => upper.unlink(path),
     forWhiteout: (whiteout, path) => whiteout.install(upper, path, 0),
   });
+}
+
+/**
+ * A name of a file is about to go. Of several on a lower that are one file the others are to tell: the file is copied up for its count
+ * of names. @throws Parked
+ */
+export function willLoseName(overlay: Overlay, node: Node, link: Link): void {
+  if (overlay.index !== undefined && (node.indexed !== undefined || isOneFile(overlay, overlay.stat(node)))) {
+    copyUp(overlay, node, "keep", [link]);
+    noteLinks(overlay, node);
+  }
 }
 
 /** rmdir(2). @throws ENOTDIR, and ENOTEMPTY while the merged view shows a name in it */
@@ -126,6 +139,7 @@ export function detach(overlay: Overlay, node: Node, parent: Node, name: Name, r
   nameWasRemoved(overlay, parent, name);
   if (node.link === undefined) {
     node.anchor = reach.take();
+    leaveIndex(overlay, node);
     if (node.inodeKey !== undefined && overlay.stat(node).nlink === 0) {
       overlay.nodes.forgetInode(node);
     }

@@ -18,7 +18,7 @@ import type { Overlay } from "./overlay.ts";
 import { requireRemovable, requireWritable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { setRedirect } from "./redirect.ts";
-import { detach, keepReachable, waitForCopyUp } from "./remove.ts";
+import { detach, keepReachable, waitForCopyUp, willLoseName } from "./remove.ts";
 import { findNode, nodeAt, requireDirectory } from "./resolver.ts";
 
 /** A name in a directory. */
@@ -56,8 +56,11 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
   if (target !== undefined) {
     requireReplaceable(overlay, source, target, flags);
   }
-  copyUp(overlay, source);
+  copyUp(overlay, source, "keep", [from]);
   copyUp(overlay, to.parent);
+  if (target !== undefined) {
+    willLoseName(overlay, target, to);
+  }
   prepareMove(overlay, source, from.parent, to.parent);
   if (target?.type === FileType.directory) {
     clearUpperDirectory(overlay, to);
@@ -130,8 +133,8 @@ function exchange(overlay: Overlay, from: NameIn, source: Node, to: NameIn, targ
   if (target === source) {
     return;
   }
-  copyUp(overlay, source);
-  copyUp(overlay, target);
+  copyUp(overlay, source, "keep", [from]);
+  copyUp(overlay, target, "keep", [to]);
   prepareMove(overlay, source, from.parent, to.parent);
   prepareMove(overlay, target, to.parent, from.parent);
   const oldPath = overlay.nodes.upperPathOf(from.parent, from.name);

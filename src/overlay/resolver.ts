@@ -5,6 +5,7 @@ import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, Stat } from "../layer/layer.ts";
 import { isWhiteout, readDirectoryMarks, requireData } from "../layer/marks.ts";
+import { findIndexed, indexedAs, isOneFile } from "./hard-links.ts";
 import { isImpure } from "./impure.ts";
 import { type FoundPart, lowerParts, redirectedParts } from "./lower-walk.ts";
 import { isMerged, isRemoved, type Node } from "./node.ts";
@@ -102,24 +103,33 @@ export function requireDirectory(node: Node): void {
 }
 
 function foundOnLowers(overlay: Overlay, parts: readonly FoundPart[]): Found {
-  const { stat } = parts[0] as FoundPart;
+  const { place, stat } = parts[0] as FoundPart;
+  const ino = overlay.inodes.number(stat.dev, stat.ino);
+  const copy = findIndexed(overlay, place, stat);
+  if (copy !== undefined) {
+    return { kind: "found", ...copy, upper: true, lowers: [], ino, hasOrigin: true };
+  }
   return {
     kind: "found",
     stat,
     upper: false,
     lowers: parts.map((part) => part.place),
-    ino: overlay.inodes.number(stat.dev, stat.ino),
+    ino,
     hasOrigin: false,
+    isOneFile: isOneFile(overlay, stat),
   };
 }
 
 function foundFile(overlay: Overlay, parent: Node, path: LayerPath, stat: Stat): Found {
-  const mayBeCopy = overlay.upper !== undefined && isImpure(overlay, parent);
+  const mayBeIndexed = overlay.index !== undefined && stat.nlink > 1;
+  const mayBeCopy = overlay.upper !== undefined && (mayBeIndexed || isImpure(overlay, parent));
   if (mayBeCopy && isRegular(stat)) {
     requireData(overlay.marks, overlay.upper, path);
   }
   const origin = mayBeCopy ? originOf(overlay, path, stat) : undefined;
-  const { dev, ino } = origin ?? stat;
+  const indexed = origin && indexedAs(overlay, path, stat, origin);
+  // Of a lower file with several names there may be several copies, unless it is indexed: each has its own number.
+  const { dev, ino } = origin !== undefined && (origin.nlink === 1 || indexed !== undefined) ? origin : stat;
   return {
     kind: "found",
     stat,
@@ -127,6 +137,7 @@ function foundFile(overlay: Overlay, parent: Node, path: LayerPath, stat: Stat):
     lowers: [],
     ino: overlay.inodes.number(dev, ino),
     hasOrigin: origin !== undefined,
+    ...(indexed && { indexed }),
   };
 }
 

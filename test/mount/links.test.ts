@@ -41,6 +41,16 @@ describeOverlay("links", (overlay) => {
     expect((await m.sys.lstat(`${m.mnt}/n3`)).nlink).toBe(1);
   });
 
+  test("the name that is left of two is the file that is still open by the other", async () => {
+    const m = await overlay.mount({ lowers: [{}], upper: { a: "1", b: hardlink("a") } });
+    const fd = await m.sys.open(`${m.mnt}/a`, "O_RDONLY");
+    await m.sys.unlink(`${m.mnt}/a`);
+    await m.sys.appendFile(`${m.mnt}/b`, "+");
+    expect(await m.sys.pread(fd, 9, 0)).toBe("1+");
+    await m.sys.chmod(`${m.mnt}/b`, 0o600);
+    expect(await m.sys.stat(fd)).toEqual(await m.sys.lstat(`${m.mnt}/b`));
+  });
+
   test("link refuses directories, existing names and other file systems", async () => {
     const m = await overlay.mount({ lowers: [{ a: "1", d: {}, b: "2" }] });
     await refuses("EPERM", m.sys.link(`${m.mnt}/d`, `${m.mnt}/e`));

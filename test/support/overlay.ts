@@ -282,8 +282,8 @@ export class Overlay {
   }
 }
 
-/** The staging area itself, and the mark of a volatile mount in it. */
-const mayStay = /^work(\/incompat(\/volatile(\/dirty)?)?)?$/;
+/** The staging area itself, the mark of a volatile mount in it, and the index. */
+const mayStay = /^(work(\/incompat(\/volatile(\/dirty)?)?)?|index(\/.*)?)$/;
 
 function isOverlay(type: string): boolean {
   return type === "overlay" || type.startsWith("fuse");
