@@ -10,8 +10,11 @@ const user = markNames(true);
 test("the names are those of Linux overlayfs, in the namespace that was chosen", () => {
   expect(trusted).toEqual({
     prefix: "trusted.overlay.",
+    inUserXattrs: false,
     opaque: "trusted.overlay.opaque",
     origin: "trusted.overlay.origin",
+    upper: "trusted.overlay.upper",
+    nlink: "trusted.overlay.nlink",
     impure: "trusted.overlay.impure",
     protection: "trusted.overlay.protattr",
     whiteout: "trusted.overlay.whiteout",

@@ -11,9 +11,9 @@ import { markImpure } from "./impure.ts";
 import { copyMetadata, setMark } from "./metadata.ts";
 import { isRemoved, type Link, type Node } from "./node.ts";
 import { reopen } from "./open-files.ts";
-import { encodeOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
+import { encodeOrigin } from "./stored-handle.ts";
 import type { Staged } from "./work-dir.ts";
 
 /** Files up to this size are copied at once when nothing has to be synced. */

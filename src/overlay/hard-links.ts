@@ -9,9 +9,9 @@ import type { LayerPath, Place, Stat } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
 import { markImpure } from "./impure.ts";
 import type { Indexed, Link, Node } from "./node.ts";
-import { encodeOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
+import { encodeOrigin } from "./stored-handle.ts";
 
 /** Whether all names that an object has on its lower are one file, and stay one when it is changed. */
 export function isOneFile(overlay: Overlay, { mode, nlink }: Stat): boolean {

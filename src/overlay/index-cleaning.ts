@@ -8,8 +8,8 @@ import type { LayerPath, Stat, WritableLayer } from "../layer/layer.ts";
 import { isWhiteout, type MarkNames } from "../layer/marks.ts";
 import { decodeLinkCount } from "./link-count.ts";
 import { joinPath } from "./node.ts";
-import { parseHandle, readHandle, type StoredHandle } from "./origin.ts";
 import type { OriginLayers } from "./origin-layers.ts";
+import { parseHandle, readHandle, type StoredHandle } from "./stored-handle.ts";
 
 interface CleanedLayers {
   readonly work: WritableLayer;

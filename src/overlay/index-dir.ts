@@ -11,8 +11,8 @@ import type { Logger } from "../log.ts";
 import { cleanIndex } from "./index-cleaning.ts";
 import { decodeLinkCount, encodeLinkCount } from "./link-count.ts";
 import type { Indexed } from "./node.ts";
-import { encodeOrigin, encodeUpper, readHandle } from "./origin.ts";
 import { noUuid, type OriginLayers } from "./origin-layers.ts";
+import { encodeOrigin, encodeUpper, readHandle } from "./stored-handle.ts";
 import type { Staged } from "./work-dir.ts";
 
 const indexName = "index";

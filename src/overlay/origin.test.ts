@@ -4,8 +4,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { runOk } from "../../test/support/programs.ts";
 import { type FileSystemKind, makeFileSystem, makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import { type DirectoryLayer, openLowerLayer, openUpperLayers } from "../layer/directory-layer.ts";
-import { encodeOrigin, originOf } from "./origin.ts";
+import { originOf } from "./origin.ts";
 import { Overlay } from "./overlay.ts";
+import { encodeOrigin } from "./stored-handle.ts";
 
 const ignore = () => undefined;
 const silent = { debugEnabled: false, debug: ignore, info: ignore, warn: ignore, error: ignore };
