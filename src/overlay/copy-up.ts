@@ -8,7 +8,7 @@ import { FsError } from "../errno.ts";
 import type { LayerFile, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { isOneFile, linkName, missingNames } from "./hard-links.ts";
 import { markImpure } from "./impure.ts";
-import { copyMetadata, setMark } from "./metadata.ts";
+import { copyMetadata, putBackTimes, setMark } from "./metadata.ts";
 import { isRemoved, type Link, type Node } from "./node.ts";
 import { reopen } from "./open-files.ts";
 import type { Overlay } from "./overlay.ts";
@@ -173,14 +173,14 @@ function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: 
   }
   markImpure(overlay, parent);
   const parentPath = overlay.nodes.upperPath(parent);
-  const { atime, mtime } = upper.stat(parentPath);
+  const times = upper.stat(parentPath);
   const copyStat = staged.layer.stat(staged.path);
   willBeOnUpper(overlay, parent, node.link.name);
   staged.install(upper, overlay.nodes.upperPath(node), 0);
   becomeUpper(overlay, node, copyStat, keepsInode);
-  upper.setTimes(parentPath, atime, mtime);
   // Its ctime can't be kept.
   overlay.notifier.attributesChanged(parent.id);
+  putBackTimes(upper, parentPath, times);
 }
 
 /**

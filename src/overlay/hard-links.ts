@@ -8,6 +8,7 @@ import { FsError } from "../errno.ts";
 import type { LayerPath, Place, Stat } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
 import { markImpure } from "./impure.ts";
+import { putBackTimes } from "./metadata.ts";
 import type { Indexed, Link, Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
@@ -74,12 +75,12 @@ export function linkName(overlay: Overlay, node: Node, { parent, name }: Link): 
   markImpure(overlay, parent);
   overlay.index?.noteLinks(indexed, "L", layer.stat(path).nlink);
   const parentPath = overlay.nodes.upperPath(parent);
-  const { atime, mtime } = upper.stat(parentPath);
+  const times = upper.stat(parentPath);
   willBeOnUpper(overlay, parent, name);
   layer.link(path, upper, overlay.nodes.upperPathOf(parent, name));
   // In the upper now, no more on the lower alone.
   indexed.surplus -= 1;
-  upper.setTimes(parentPath, atime, mtime);
+  putBackTimes(upper, parentPath, times);
   overlay.notifier.attributesChanged(parent.id);
   overlay.notifier.attributesChanged(node.id);
   noteLinks(overlay, node);

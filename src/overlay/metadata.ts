@@ -1,7 +1,7 @@
 /** Gives an object of the upper metadata: those of the lower object that it takes the place of, and marks. */
 import { FileType } from "../contract/ids.ts";
-import { Errno, isErrno } from "../errno.ts";
-import type { Place, Stat, WritableLayer } from "../layer/layer.ts";
+import { Errno, FsError, isErrno } from "../errno.ts";
+import type { LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { visibleXattr } from "../layer/marks.ts";
 import { copyFileFlags } from "./copied-flags.ts";
 import type { Overlay } from "./overlay.ts";
@@ -68,5 +68,19 @@ function setUnless(
       throw error;
     }
     overlay.wasDropped(name);
+  }
+}
+
+/**
+ * Gives a directory the times that it had before a copy-up put a name in it. The copy is made and has its name: it is no
+ * reason to fail that this can't be done.
+ */
+export function putBackTimes(upper: WritableLayer, directory: LayerPath, { atime, mtime }: Stat): void {
+  try {
+    upper.setTimes(directory, atime, mtime);
+  } catch (error) {
+    if (!(error instanceof FsError)) {
+      throw error;
+    }
   }
 }

@@ -8,6 +8,7 @@
 import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
+import type { LayerPath, WritableLayer } from "../layer/layer.ts";
 import { isMarked, isWhiteout, yes } from "../layer/marks.ts";
 import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasPut, nameWasRemoved } from "./directory.ts";
@@ -91,12 +92,23 @@ function moveOnDisk(overlay: Overlay, from: NameIn, to: NameIn, directoryOverWhi
     // A directory can't replace a whiteout: they change places, and the whiteout stays where it is of use.
     upper.rename(oldPath, upper, newPath, RenameFlag.exchange);
     if (!needsWhiteout) {
-      upper.unlink(oldPath);
+      removeIdleWhiteout(upper, oldPath);
     }
   } else if (needsWhiteout) {
     renameLeavingWhiteout(overlay, oldPath, newPath);
   } else {
     upper.rename(oldPath, upper, newPath, 0);
+  }
+}
+
+/** The rename is done: a whiteout that hides nothing is no reason to fail, should it have to stay. */
+function removeIdleWhiteout(upper: WritableLayer, path: LayerPath): void {
+  try {
+    upper.unlink(path);
+  } catch (error) {
+    if (!(error instanceof FsError)) {
+      throw error;
+    }
   }
 }
 
