@@ -7,7 +7,7 @@
  */
 import { type Creation, RenameFlag } from "../contract/filesystem.ts";
 import { type Caller, FileType, type Name } from "../contract/ids.ts";
-import { Errno, FsError, isErrno } from "../errno.ts";
+import { Errno, FsError } from "../errno.ts";
 import type { LayerFile, LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { yes } from "../layer/marks.ts";
 import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
@@ -94,19 +94,20 @@ export function createUnnamed(overlay: Overlay, parent: Node, creation: Creation
   const acl = defaultAcl(overlay, parent);
   const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
   const file = work.layer.createUnnamedFile(work.stagingPath, 0o600);
-  const anchor = file.anchor();
+  let anchor: WritableLayer | undefined;
   try {
+    anchor = file.anchor();
     finishStaged(overlay, parent, { layer: anchor, path: "" }, FileType.regular, { mode, acl, caller });
+    const stat = anchor.stat("");
+    const ino = overlay.inodes.number(stat.dev, stat.ino);
+    const node = overlay.nodes.addUnnamed({ stat, upper: true, lowers: [], ino, hasOrigin: false });
+    node.anchor = anchor;
+    return { node, stat, file };
   } catch (error) {
-    anchor.close();
+    anchor?.close();
     file.close();
     throw error;
   }
-  const stat = anchor.stat("");
-  const ino = overlay.inodes.number(stat.dev, stat.ino);
-  const node = overlay.nodes.addUnnamed({ stat, upper: true, lowers: [], ino, hasOrigin: false });
-  node.anchor = anchor;
-  return { node, stat, file };
 }
 
 /**
@@ -219,12 +220,12 @@ function installName(staged: Staged, to: Place<WritableLayer>, isDirectory: bool
   }
 }
 
-/** Spares lookups in the new directory the layers below, which have nothing for it. Not needed for it to be right. */
+/** Spares lookups in the new directory the layers below, which have nothing for it. It is there and right without. */
 function preferOpaque(overlay: Overlay, place: Place<WritableLayer>): void {
   try {
     place.layer.setXattr(place.path, overlay.marks.opaque, yes, 0);
   } catch (error) {
-    if (!isErrno(error, Errno.EOPNOTSUPP, Errno.EPERM, Errno.ENOSPC, Errno.EDQUOT)) {
+    if (!(error instanceof FsError)) {
       throw error;
     }
   }
