@@ -3,13 +3,15 @@ import { FileType } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { visibleXattr } from "../layer/marks.ts";
+import { accessAclName, defaultAclName } from "./acl.ts";
 import { copyFileFlags } from "./copied-flags.ts";
 import type { Overlay } from "./overlay.ts";
 import { encodeProtection, Protection } from "./protection.ts";
 
 /**
  * Copies all metadata but link count, ctime and the overlay's own marks.
- * What the file system of the upper has no place for (EOPNOTSUPP) is dropped and logged once a mount.
+ * What the file system of the upper has no place for (EOPNOTSUPP) is dropped and logged once a mount; only of ACLs and
+ * `security.` xattrs that is an error, as it is with Linux overlayfs.
  */
 export function copyMetadata(overlay: Overlay, from: Place, stat: Stat, to: Place<WritableLayer>): void {
   const { layer, path } = to;
@@ -43,9 +45,14 @@ function copyXattrs(overlay: Overlay, from: Place, to: Place<WritableLayer>): vo
   for (const name of from.layer.listXattrs(from.path)) {
     const value = visibleXattr(overlay.marks, name) === undefined ? undefined : from.layer.getXattr(from.path, name);
     if (value !== undefined) {
-      setUnless(overlay, to, name, value, Errno.EOPNOTSUPP);
+      setUnless(overlay, to, name, value, ...(protects(name) ? [] : [Errno.EOPNOTSUPP]));
     }
   }
+}
+
+/** Xattrs that say who may do what: without them the copy would be open to others, so they are never dropped. */
+function protects(name: string): boolean {
+  return name === accessAclName || name === defaultAclName || name.startsWith("security.");
 }
 
 /** A mark that is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */
