@@ -10,6 +10,7 @@ import { incompatName, markVolatile, requireCompatible } from "./incompat.ts";
 
 const stagingName = "work";
 const whiteoutMode = FileType.character;
+const noFurtherLink = [Errno.EMLINK, Errno.EPERM, Errno.EOPNOTSUPP, Errno.EXDEV, Errno.ENOSPC, Errno.EDQUOT] as const;
 
 /** A staged object: gone at the end of its `using` block unless it was installed. */
 export class Staged {
@@ -108,12 +109,12 @@ export class WorkDir {
     try {
       this.layer.link(whiteout, to, path);
     } catch (error) {
-      // Too many links, or a file system without links to devices: make one of its own.
-      if (!isErrno(error, Errno.EMLINK, Errno.EPERM, Errno.EOPNOTSUPP, Errno.EXDEV)) {
+      // Too many links, a file system without links to devices, or a full one: the whiteout itself goes there.
+      if (!isErrno(error, ...noFurtherLink)) {
         throw error;
       }
-      this.#discardWhiteout();
-      to.makeNode(path, whiteoutMode, 0, 0);
+      this.layer.rename(whiteout, to, path, RenameFlag.noReplace);
+      this.#whiteout = undefined;
     }
   }
 

@@ -422,6 +422,79 @@ def call_setFlags(fd, flags):
     fcntl.ioctl(fd, 0x40086602, array.array("l", [flags]))
 
 
+def call_fcntl(fd, command, value):
+    return fcntl.fcntl(fd, {"SETLEASE": 1024, "GETLEASE": 1025, "ADD_SEALS": 1033}[command], value)
+
+
+def call_preadv2(fd, length, offset, flags):
+    buffer = bytearray(length)
+    return text(buffer[:os.preadv(fd, [buffer], offset, flags)])
+
+
+def call_pwritev2(fd, data, offset, flags):
+    return os.pwritev(fd, [raw(data)], offset, flags)
+
+
+def call_fileHandle(path):
+    """What name_to_handle_at(2) gives: type and bytes."""
+    handle = ctypes.create_string_buffer(struct.pack("=Ii", 128, 0) + bytes(128))
+    check(libc.name_to_handle_at(AT_FDCWD, raw(path), handle, ctypes.byref(ctypes.c_int()), 0))
+    length, kind = struct.unpack_from("=Ii", handle, 0)
+    return [kind, text(handle.raw[8:8 + length])]
+
+
+def call_openByHandle(mounted, handle):
+    kind, data = handle
+    root = os.open(raw(mounted), os.O_RDONLY)
+    try:
+        buffer = ctypes.create_string_buffer(struct.pack("=Ii", len(data), kind) + raw(data))
+        return check(libc.open_by_handle_at(root, buffer, os.O_RDONLY))
+    finally:
+        os.close(root)
+
+
+def call_limitFileSize(size):
+    """RLIMIT_FSIZE; too large a write is EFBIG, its signal is ignored."""
+    import resource
+    import signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def call_signalOf(call, args):
+    """Makes a call in a child of its own: the signal that ended it, or 0."""
+    import signal
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        try:
+            globals()["call_" + call](*args)
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1] & 0x7f
+
+
+def call_inotify(path, calls):
+    """The events that the calls ([name, arguments] each) make on `path`: [mask, name of the child] each."""
+    fd = check(libc.inotify_init1(os.O_NONBLOCK))
+    try:
+        check(libc.inotify_add_watch(fd, raw(path), 0xfff))
+        for name, args in calls:
+            globals()["call_" + name](*args)
+        events, at = [], 0
+        try:
+            data = os.read(fd, 65536)
+        except BlockingIOError:
+            data = b""
+        while at < len(data):
+            _, mask, _, length = struct.unpack_from("=iIII", data, at)
+            events.append([mask, text(data[at + 16:at + 16 + length].rstrip(b"\0"))])
+            at += 16 + length
+        return events
+    finally:
+        os.close(fd)
+
+
 def call_setStatusFlags(fd, names):
     fcntl.fcntl(fd, fcntl.F_SETFL, flags_of(names))
 

@@ -126,6 +126,19 @@ export interface Calls {
   /** FS_IOC_GETFLAGS */
   getFlags(fd: number): number;
   setFlags(fd: number, flags: number): null;
+  fcntl(fd: number, command: "SETLEASE" | "GETLEASE" | "ADD_SEALS", value: number): number;
+  /** Flags are RWF_* as numbers. */
+  preadv2(fd: number, length: number, offset: number, flags: number): string;
+  pwritev2(fd: number, data: string, offset: number, flags: number): number;
+  /** name_to_handle_at(2): type and bytes. */
+  fileHandle(path: string): [kind: number, bytes: string];
+  openByHandle(mountpoint: string, handle: readonly [kind: number, bytes: string]): number;
+  /** RLIMIT_FSIZE of this process; its signal is ignored. */
+  limitFileSize(size: number): null;
+  /** Makes a call in a child of its own: the signal that ended the child, or 0. */
+  signalOf(call: keyof Calls, args: readonly unknown[]): number;
+  /** The events on `path` while the calls are made: mask, name. */
+  inotify(path: string, calls: readonly (readonly [keyof Calls, readonly unknown[]])[]): [mask: number, name: string][];
   /** fcntl(2), F_SETFL. */
   setStatusFlags(fd: number, flags: string): null;
   ioctl(fd: number, command: number, size: number): string;
