@@ -20,6 +20,11 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
   if (changes.size !== undefined && node.type !== FileType.regular) {
     throw new FsError(node.type === FileType.directory ? Errno.EISDIR : Errno.EINVAL, "truncate");
   }
+  if (Object.keys(changes).every((name) => name === "killSetIds")) {
+    /* Set-id bits and capabilities are to go, for a write (which takes them itself) or for a chown(2) to nobody. The kernel
+       does not tell one from the other, nor whether the caller may chown. */
+    return getAttributes(overlay, node);
+  }
   requireAllowed(overlay, node, changes, byHandle);
   const dropsData = changes.size === 0 && !node.upper;
   copyUp(overlay, node, dropsData ? "drop" : "keep");

@@ -54,12 +54,8 @@ export function setXattr(
 export function removeXattr(overlay: Overlay, node: Node, name: Name): void {
   overlay.writable();
   requireChangeable(overlay, node);
-  const from = overlay.place(node);
-  if (from.layer.getXattr(from.path, escapedXattr(overlay.marks, name)) === undefined) {
-    if (isAcl(name)) {
-      return;
-    }
-    throw new FsError(Errno.ENODATA, "no such xattr");
+  if (!node.upper && isAbsent(overlay, node, name)) {
+    return;
   }
   copyUp(overlay, node);
   const { layer, path } = overlay.upperPlace(node);
@@ -84,6 +80,18 @@ function forgetDefaultAcl(node: Node, name: Name): void {
   if (name === defaultAclName && node.type === FileType.directory && node.directory !== undefined) {
     node.directory.defaultAcl = undefined;
   }
+}
+
+/** Whether a lower object lacks an ACL. @throws ENODATA where it lacks another xattr: nothing is copied up for that */
+function isAbsent(overlay: Overlay, node: Node, name: Name): boolean {
+  const { layer, path } = overlay.place(node);
+  if (layer.getXattr(path, escapedXattr(overlay.marks, name)) !== undefined) {
+    return false;
+  }
+  if (!isAcl(name)) {
+    throw new FsError(Errno.ENODATA, "no such xattr");
+  }
+  return true;
 }
 
 /** Removing an ACL that is not there is no error, unlike other xattrs. */
