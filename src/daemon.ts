@@ -200,6 +200,7 @@ function goWithoutUuid({ upper, lowers }: Prepared, log: Logger): boolean {
 function fuseSettings(options: MountOptions): FuseSettings {
   return {
     ...defaultFuseSettings,
+    generation: Math.floor(Math.random() * 0x1_0000_0000),
     entryTimeout: options.entryTimeout ?? defaultFuseSettings.entryTimeout,
     attrTimeout: options.attrTimeout ?? defaultFuseSettings.attrTimeout,
     negativeTimeout: options.negativeTimeout ?? defaultFuseSettings.negativeTimeout,

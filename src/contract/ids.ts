@@ -1,6 +1,6 @@
 /** Identifiers and small types that pass between transport and overlay. */
 
-/** A node as the kernel knows it: 1 is the root; never used twice in a mount, so no generation is needed. */
+/** A node as the kernel knows it: 1 is the root; never used twice in a mount. */
 export type NodeId = number;
 export const rootNodeId: NodeId = 1;
 

@@ -16,6 +16,7 @@ const connection: Connection = {
   flags: 0,
   maxReadahead: 0,
   maxWrite: 4096,
+  generation: 0,
   setxattrExtended: true,
   entryTimeout: wireTimeout(1),
   attrTimeout: wireTimeout(1),

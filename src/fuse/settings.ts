@@ -8,6 +8,8 @@ export interface FuseSettings {
   readonly negativeTimeout: number;
   /** The largest WRITE and READ in bytes; a multiple of 4096. */
   readonly maxWrite: number;
+  /** 32 bits in every file handle (name_to_handle_at) of the mount: those of an earlier mount, whose node ids are used anew, are stale. */
+  readonly generation: number;
   /** The most I/O threads that may run. */
   readonly ioThreads: number;
 }
@@ -20,5 +22,6 @@ export const defaultFuseSettings: FuseSettings = {
   attrTimeout: year,
   negativeTimeout: year,
   maxWrite: 1024 * 1024,
+  generation: 0,
   ioThreads: 4,
 };

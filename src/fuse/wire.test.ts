@@ -39,7 +39,7 @@ const initMessage = hex(`
 function connectionFor(offer: Buffer): Connection {
   const request = new RequestReader(Buffer.concat([offer, Buffer.alloc(64)]));
   expect(request.begin(offer.length)).toBe(true);
-  return negotiate(decodeInit(request), defaultFuseSettings);
+  return negotiate(decodeInit(request), { ...defaultFuseSettings, generation: 0x89 });
 }
 
 const silentLog: Logger = {
@@ -136,7 +136,7 @@ const file: Attributes = {
 };
 
 const deviceEntryHex = `
-  0400000000000000 0000000000000000                    // node 4, generation 0
+  0400000000000000 8900000000000000                    // node 4, generation 0x89
   8033e10100000000 8033e10100000000 00000000 00000000  // entry and attributes hold a year
   0400000000000000 0000000000000000 0000000000000000   // ino, size, blocks
   2806026b00000000 2806026b00000000 2806026b00000000   // atime, mtime, ctime

@@ -44,6 +44,7 @@ export function putAttributes(reply: ReplyWriter, at: number, attributes: Attrib
 /** struct fuse_entry_out at `at`: a name that was found. */
 export function putEntry(reply: ReplyWriter, at: number, entry: Entry, connection: Connection): void {
   putEntryHead(reply, at, entry.node, connection.entryTimeout, connection.attrTimeout);
+  reply.u64(at + 8, connection.generation);
   putAttributes(reply, at + 40, entry.attributes);
 }
 
@@ -55,7 +56,7 @@ export function putNoEntry(reply: ReplyWriter, at: number, timeout: WireTimeout)
 
 function putEntryHead(reply: ReplyWriter, at: number, node: number, entry: WireTimeout, attr: WireTimeout): void {
   reply.u64(at, node);
-  reply.u64(at + 8, 0); // generation: node ids are never used twice
+  reply.u64(at + 8, 0);
   reply.u64(at + 16, entry.sec);
   reply.u64(at + 24, attr.sec);
   reply.u32(at + 32, entry.nsec);

@@ -30,6 +30,8 @@ export interface Connection {
   readonly flags: number;
   readonly maxReadahead: number;
   readonly maxWrite: number;
+  /** Of every entry. */
+  readonly generation: number;
   /** SETXATTR comes with the longer struct (7.33). */
   readonly setxattrExtended: boolean;
   readonly entryTimeout: WireTimeout;
@@ -77,6 +79,7 @@ export function negotiate(offer: InitRequest, settings: FuseSettings): Connectio
     flags,
     maxReadahead: offer.maxReadahead,
     maxWrite: settings.maxWrite,
+    generation: settings.generation,
     setxattrExtended: (flags & InitFlag.setxattrExtended) !== 0,
     entryTimeout: wireTimeout(settings.entryTimeout),
     attrTimeout: wireTimeout(settings.attrTimeout),
