@@ -180,7 +180,7 @@ function serveRequest(
     upper: prepared.upper && descriptorOf(prepared.upper),
     work: prepared.work && descriptorOf(prepared.work),
     features,
-    volatile: options.volatile,
+    fsync: options.fsync,
     userXattr: options.userXattr,
     settings: fuseSettings(options),
     debug: log.debugEnabled,

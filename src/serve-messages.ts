@@ -1,5 +1,5 @@
 /** What the main thread and the serving thread of a mount tell each other. Types only. */
-import type { Features } from "./contract/features.ts";
+import type { Features, SyncMode } from "./contract/features.ts";
 import type { FuseSettings } from "./fuse/settings.ts";
 import type { LayerTraits } from "./layer/directory-layer.ts";
 
@@ -12,7 +12,7 @@ export interface ServeRequest {
   readonly upper: LayerDescriptor | undefined;
   readonly work: LayerDescriptor | undefined;
   readonly features: Features;
-  readonly volatile: boolean;
+  readonly fsync: SyncMode;
   readonly userXattr: boolean;
   readonly settings: FuseSettings;
   readonly debug: boolean;

@@ -78,7 +78,7 @@ function run(request: ServeRequest): void {
         lowers: request.lowers.map(layerOf),
         dataLowers: request.dataLowers.map(layerOf),
         features: request.features,
-        volatile: request.volatile,
+        fsync: request.fsync,
         userXattr: request.userXattr,
         log,
         jobs,

@@ -72,7 +72,7 @@ describe("mount", () => {
 describe("without an upper", () => {
   it("leaves out what is of no use, and says so", () => {
     const { plan } = mount("-o", "lowerdir=a,workdir=w,volatile,index=on,uuid=on,zzz", "m");
-    expect(plan.options).toMatchObject({ work: undefined, volatile: false });
+    expect(plan.options).toMatchObject({ work: undefined, fsync: "auto" });
     expect(plan.features.index).toBe(false);
     expect(plan.remarks).toEqual([
       "ignoring unknown option zzz",
@@ -81,7 +81,7 @@ describe("without an upper", () => {
       ),
     ]);
     expect(mount("-o", "lowerdir=a,upperdir=u,workdir=w,volatile,index=on,uuid=on", "m").plan).toMatchObject({
-      options: { work: "w", volatile: true },
+      options: { work: "w", fsync: "volatile" },
       features: { index: true },
       remarks: [],
     });

@@ -48,7 +48,8 @@ Options of -o (repeatable, separated by commas):
   upperdir=DIR          where changes go; without it the mount is read-only
   workdir=DIR           for staging: an own directory on the same file system as upperdir
   volatile              never sync: quick, but a crash of the machine loses the upper
-  fsync=auto|volatile   volatile is the same as the option of that name
+  fsync=auto|strict|volatile
+                        strict: sync the metadata of what is copied up too
   userxattr             keep the overlay's marks in user.overlay.* instead of trusted.overlay.*
   redirect_dir=on|follow|nofollow|off, index=on|off, metacopy=on|off, xino=on|auto|off,
   uuid=on|auto|null|off as with the kernel's overlayfs, by default follow, off, off, auto, auto;

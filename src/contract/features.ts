@@ -3,6 +3,9 @@
  * (Documentation/filesystems/overlayfs.rst).
  */
 
+/** What reaches the disk by itself. volatile: nothing; auto: data that are copied up; strict: all that is copied up or staged. */
+export type SyncMode = "volatile" | "auto" | "strict";
+
 export interface Features {
   /**
    * Directories of lowers that were renamed. on: renaming them leaves a redirect; follow: redirects are understood;

@@ -1,6 +1,6 @@
 /** An open file or directory of a layer on disk. */
 import { copyFile } from "../sys/copy.ts";
-import { ioctl, readCached, readFully, seekIn, truncateTo, writeFully } from "../sys/file-data.ts";
+import { ioctl, readCached, readFully, seekIn, sync, truncateTo, writeFully } from "../sys/file-data.ts";
 import { closeDescriptor } from "../sys/open.ts";
 import { statAt } from "../sys/stat.ts";
 import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
@@ -40,6 +40,10 @@ export class DiskFile implements LayerFile {
 
   truncate(size: number): void {
     truncateTo(this.#fd, size);
+  }
+
+  sync(): void {
+    sync(this.#fd);
   }
 
   stat(): Stat {

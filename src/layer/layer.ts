@@ -38,6 +38,8 @@ export interface LayerFile {
   /** lseek(2) with SEEK_DATA or SEEK_HOLE. */
   seek(offset: number, whence: number): number;
   truncate(size: number): void;
+  /** fsync(2), at once: what may take long goes by a Job. */
+  sync(): void;
   stat(): Stat;
   /** ioctl(2) with a buffer that is read and written in place. */
   ioctl(command: number, buffer: Buffer): void;

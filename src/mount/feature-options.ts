@@ -45,7 +45,8 @@ function isOn(name: string, value: string): boolean {
   return oneOf(name, value, ["on", "off"]) === "on";
 }
 
-function oneOf<T extends string>(name: string, value: string, values: readonly T[]): T {
+/** The value, if it is one of those. @throws OptionError */
+export function oneOf<T extends string>(name: string, value: string, values: readonly T[]): T {
   const found = values.find((candidate) => candidate === value);
   if (found === undefined) {
     throw new OptionError(

@@ -39,7 +39,7 @@ describe("parseOptions", () => {
       entryTimeout: undefined,
       attrTimeout: undefined,
       negativeTimeout: undefined,
-      volatile: false,
+      fsync: "auto",
       dataLowers: [],
       features: {},
       userXattr: false,
@@ -54,7 +54,7 @@ describe("parseOptions", () => {
       lowers: ["/o/l/AAA", "/o/l/BBB"],
       upper: "/o/x/diff",
       work: "/o/x/work",
-      volatile: true,
+      fsync: "volatile",
       flags: MountFlag.noDev,
       propagation: MountFlag.private,
       unknown: [],
@@ -77,9 +77,10 @@ describe("parseOptions", () => {
 
   it("takes the options of the kernel that ask for what is so anyway, and fsync=volatile for volatile", () => {
     const parsed = parseOptions(["nfs_export=off,verity=off,override_creds,default_permissions,fsync=auto"]);
-    expect(parsed).toMatchObject({ features: {}, volatile: false, unknown: [] });
-    expect(parseOptions(["fsync=volatile"]).volatile).toBe(true);
-    expect(parseOptions(["volatile,fsync=auto"]).volatile).toBe(false);
+    expect(parsed).toMatchObject({ features: {}, fsync: "auto", unknown: [] });
+    expect(parseOptions(["fsync=volatile"]).fsync).toBe("volatile");
+    expect(parseOptions(["volatile,fsync=strict"]).fsync).toBe("strict");
+    expect(parseOptions(["fsync=strict,volatile"]).fsync).toBe("volatile");
   });
 
   it("takes the backslashes out of upperdir and workdir", () => {
@@ -105,7 +106,7 @@ describe("parseOptions", () => {
     ["uuid=1", /uuid=1 is none of its values/],
     ["nfs_export=on", /nfs_export=on is not supported/],
     ["verity=require", /verity=require is not supported/],
-    ["fsync=strict", /fsync=strict is not supported/],
+    ["fsync=on", /fsync=on is none of its values/],
     ["override_creds=off", /override_creds takes no value/],
     ["max_read=lots", /max_read=lots is not a whole number/],
     ["timeout=-1", /timeout=-1 is not a number of seconds/],

@@ -2,7 +2,8 @@
  * The language of `-o`: what mount(8), container engines and fstab write there becomes a typed result.
  * Pure: nothing here looks at the disk. Strings are latin1 bytes, as everywhere.
  */
-import { type FeatureOptions, featureOptions } from "./feature-options.ts";
+import type { SyncMode } from "../contract/features.ts";
+import { type FeatureOptions, featureOptions, oneOf } from "./feature-options.ts";
 import { kernelFlags, silentlyIgnored } from "./kernel-flags.ts";
 import { LayerArguments } from "./layer-options.ts";
 import { OptionError } from "./option-error.ts";
@@ -32,7 +33,7 @@ export interface MountOptions {
   readonly negativeTimeout: number | undefined;
   /** As given: `MountPlan.features` is what they amount to. */
   readonly features: FeatureOptions;
-  readonly volatile: boolean;
+  readonly fsync: SyncMode;
   readonly userXattr: boolean;
   readonly debug: boolean;
   /** Options that mean nothing to us, in the order given, each once. */
@@ -119,11 +120,8 @@ const withValue: Readonly<Record<string, (draft: Draft, value: string, name: str
   negative_timeout: (draft, value, name) => {
     draft.negativeTimeout = seconds(name, value);
   },
-  fsync: (draft, value) => {
-    if (value !== "auto" && value !== "volatile") {
-      throw new OptionError(`fsync=${value} is not supported: write fsync=auto or fsync=volatile`);
-    }
-    draft.volatile = value === "volatile";
+  fsync: (draft, value, name) => {
+    draft.fsync = oneOf<SyncMode>(name, value, ["auto", "strict", "volatile"]);
   },
 };
 
@@ -134,7 +132,7 @@ function addLayer(draft: Draft, value: string, name: string): void {
 /** Options that take none. */
 const withoutValue: Readonly<Record<string, (draft: Draft) => void>> = {
   volatile: (draft) => {
-    draft.volatile = true;
+    draft.fsync = "volatile";
   },
   userxattr: (draft) => {
     draft.userXattr = true;
@@ -182,7 +180,7 @@ export function parseOptions(texts: readonly string[]): MountOptions {
     attrTimeout: undefined,
     negativeTimeout: undefined,
     features: {},
-    volatile: false,
+    fsync: "auto",
     userXattr: false,
     debug: false,
     unknown: [],

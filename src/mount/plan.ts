@@ -31,11 +31,11 @@ export function makePlan(mountpoint: string, options: MountOptions): MountPlan {
   });
   const remarks = remarksOn(options);
   return upper === undefined
-    ? { mountpoint, options: { ...options, work: undefined, volatile: false }, features, remarks }
+    ? { mountpoint, options: { ...options, work: undefined, fsync: "auto" }, features, remarks }
     : { mountpoint, options, features, remarks };
 }
 
-function remarksOn({ unknown, upper, work, volatile, features }: MountOptions): string[] {
+function remarksOn({ unknown, upper, work, fsync, features }: MountOptions): string[] {
   const remarks: string[] = [];
   if (unknown.length > 0) {
     remarks.push(`ignoring unknown ${unknown.length === 1 ? "option" : "options"} ${unknown.join(", ")}`);
@@ -43,7 +43,7 @@ function remarksOn({ unknown, upper, work, volatile, features }: MountOptions): 
   if (upper === undefined) {
     const useless = [
       ...(work === undefined ? [] : [`workdir=${work}`]),
-      ...(volatile ? ["volatile"] : []),
+      ...(fsync === "volatile" ? ["volatile"] : []),
       ...(features.index === true ? ["index=on"] : []),
       ...(features.uuid === "on" ? ["uuid=on"] : []),
     ];

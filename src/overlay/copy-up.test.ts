@@ -1,11 +1,13 @@
 /** How copy-up goes about the data of a file: on whose time, synced or not, and what is left when it fails. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeScratch, removeScratch } from "../../test/support/scratch.ts";
+import type { SyncMode } from "../contract/features.ts";
 import { rootNodeId } from "../contract/ids.ts";
 import { type Job, JobCall, Parked } from "../contract/slow.ts";
 import { Errno, type FsError } from "../errno.ts";
 import { openLowerLayer, openUpperLayers } from "../layer/directory-layer.ts";
+import type { LayerFile, WritableLayer } from "../layer/layer.ts";
 import { runJob } from "../sys/jobs.ts";
 import { OverlayFilesystem } from "./filesystem.ts";
 
@@ -27,6 +29,8 @@ beforeEach(() => {
   writeFileSync(`${scratch}/lower/small`, "data");
   writeFileSync(`${scratch}/lower/large`, large);
   writeFileSync(`${scratch}/lower/empty`, "");
+  mkdirSync(`${scratch}/lower/directory`);
+  symlinkSync("small", `${scratch}/lower/symlink`);
   jobs = [];
 });
 
@@ -35,11 +39,13 @@ afterEach(async () => {
   expect(await removeScratch(scratch)).toEqual([]);
 });
 
-function mount(volatile: boolean): void {
+function mount(fsync: SyncMode, wrap = (layer: WritableLayer) => layer): void {
+  const layers = openUpperLayers(`${scratch}/upper`, `${scratch}/work`);
   filesystem = new OverlayFilesystem({
-    ...openUpperLayers(`${scratch}/upper`, `${scratch}/work`),
+    upper: layers.upper,
+    work: wrap(layers.work),
     lowers: [openLowerLayer(`${scratch}/lower`)],
-    volatile,
+    fsync,
     dataLowers: [],
     features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
     userXattr: false,
@@ -68,7 +74,7 @@ function park(call: () => unknown): { outcome: unknown[] } {
 }
 
 test("the data are copied and synced by a job, and the file is installed when they are there", () => {
-  mount(false);
+  mount("auto");
   const node = nodeOf("small");
   const { outcome } = park(() => filesystem.open(node, writeOnly));
   expect(jobs.map(({ job }) => [job.call, job.args[1], job.args[3]])).toEqual([[JobCall.copyFile, 4, 1]]);
@@ -82,7 +88,7 @@ test("the data are copied and synced by a job, and the file is installed when th
 });
 
 test("meanwhile whatever changes the file waits at the same gate, and reading goes on", () => {
-  mount(false);
+  mount("auto");
   const node = nodeOf("large");
   const waiting = [
     () => filesystem.open(node, writeOnly),
@@ -106,7 +112,7 @@ test("meanwhile whatever changes the file waits at the same gate, and reading go
 });
 
 test("a copy that fails is told to all who wait, and leaves nothing behind", () => {
-  mount(false);
+  mount("auto");
   const node = nodeOf("large");
   const before = readdirSync("/proc/self/fd").length;
   const waiting = [
@@ -125,7 +131,7 @@ test("a copy that fails is told to all who wait, and leaves nothing behind", () 
 });
 
 test("a volatile mount syncs nothing, and copies what is small at once", () => {
-  mount(true);
+  mount("volatile");
   filesystem.open(nodeOf("small"), writeOnly);
   expect(readFileSync(`${scratch}/upper/small`, "latin1")).toBe("data");
   expect(jobs).toEqual([]);
@@ -134,8 +140,43 @@ test("a volatile mount syncs nothing, and copies what is small at once", () => {
   jobs[0]?.done(-Errno.EIO);
 });
 
+/** Notes down what is synced at once, and what gets its name. */
+function recording(layer: WritableLayer, calls: string[]): WritableLayer {
+  const noting = (file: LayerFile): LayerFile => {
+    const sync = file.sync.bind(file);
+    file.sync = () => {
+      calls.push("sync");
+      sync();
+    };
+    return file;
+  };
+  const rename = layer.rename.bind(layer);
+  const openFile = layer.openFile.bind(layer);
+  const openDirectory = layer.openDirectory.bind(layer);
+  layer.rename = (path, to, toPath, flags) => {
+    calls.push(`rename to ${toPath}`);
+    rename(path, to, toPath, flags);
+  };
+  layer.openFile = (path, writable) => noting(openFile(path, writable));
+  layer.openDirectory = (path) => noting(openDirectory(path));
+  return layer;
+}
+
+test.each<[SyncMode, string[]]>([
+  ["auto", ["rename to empty", "rename to directory", "rename to symlink"]],
+  ["strict", ["sync", "rename to empty", "sync", "rename to directory", "rename to symlink"]],
+])("fsync=%s: what is copied up is synced before it has its name", (mode, expected) => {
+  const calls: string[] = [];
+  mount(mode, (layer) => recording(layer, calls));
+  calls.length = 0;
+  for (const name of ["empty", "directory", "symlink"]) {
+    filesystem.setAttributes(nodeOf(name), undefined, { uid: 7 });
+  }
+  expect(calls).toEqual(expected);
+});
+
 test("no data are copied that nobody will see: of an empty file, or of one that is truncated", () => {
-  mount(false);
+  mount("auto");
   filesystem.open(nodeOf("empty"), writeOnly);
   filesystem.open(nodeOf("large"), { flags: 0o1001, killSetIds: false });
   filesystem.setAttributes(nodeOf("small"), undefined, { size: 0 });

@@ -59,7 +59,7 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
       upper,
       work: pair.work,
       lowers: [lower],
-      volatile: false,
+      fsync: "auto",
       dataLowers: [],
       features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
       userXattr: false,

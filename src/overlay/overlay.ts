@@ -1,7 +1,7 @@
 /**
  * The state that all concerns of one overlay share: its layers, its nodes, and where an object lies.
  */
-import type { Features } from "../contract/features.ts";
+import type { Features, SyncMode } from "../contract/features.ts";
 import type { Attributes, Entry } from "../contract/filesystem.ts";
 import { FileType } from "../contract/ids.ts";
 import type { Notifier } from "../contract/notifier.ts";
@@ -29,8 +29,7 @@ export interface OverlayOptions {
   /** Layers below all lowers, of which only data show: of files whose metadata lie above. Topmost first. */
   readonly dataLowers: readonly Layer[];
   readonly features: Features;
-  /** Nothing is ever synced. */
-  readonly volatile: boolean;
+  readonly fsync: SyncMode;
   /** Marks are kept in user.overlay.* instead of trusted.overlay.*. */
   readonly userXattr: boolean;
   readonly log: Logger;
@@ -48,6 +47,7 @@ export class Overlay {
   readonly lowers: readonly Layer[];
   readonly dataLowers: readonly Layer[];
   readonly features: Features;
+  /** Nothing is ever synced. */
   readonly volatile: boolean;
   readonly marks: MarkNames;
   readonly log: Logger;
@@ -72,12 +72,12 @@ export class Overlay {
     this.dataLowers = options.dataLowers;
     this.features = options.features;
     this.originLayers = new OriginLayers(options.lowers);
-    this.volatile = options.volatile;
+    this.volatile = options.fsync === "volatile";
     this.marks = markNames(options.userXattr);
     this.log = options.log;
     this.jobs = options.jobs;
     this.notifier = options.notifier;
-    this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.volatile);
+    this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.fsync);
     this.index = options.features.index ? this.#openIndex(options) : undefined;
     this.#readOnly = this.upper === undefined;
     if (this.upper !== undefined) {

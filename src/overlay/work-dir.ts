@@ -2,6 +2,7 @@
  * The staging area: `work` in the user's workdir, where objects are made complete before they get their name in the
  * upper by one rename. What lies in it belongs to nobody: it is emptied at the next mount.
  */
+import type { SyncMode } from "../contract/features.ts";
 import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
@@ -29,6 +30,7 @@ export class Staged {
 
   /** The commit point: the object gets its name in the upper. @param flags RenameFlag bits */
   install(upper: WritableLayer, path: LayerPath, flags: number): void {
+    this.#work.syncIfStrict(this.path);
     this.layer.rename(this.path, upper, path, flags);
     this.#installed = true;
   }
@@ -47,12 +49,14 @@ export class Staged {
 
 export class WorkDir {
   readonly layer: WritableLayer;
+  readonly #mode: SyncMode;
   #count = 0;
   /** One whiteout inode that every deletion links to: cheaper than a node each. */
   #whiteout: LayerPath | undefined;
 
-  private constructor(layer: WritableLayer) {
+  private constructor(layer: WritableLayer, mode: SyncMode) {
     this.layer = layer;
+    this.#mode = mode;
   }
 
   /**
@@ -60,15 +64,15 @@ export class WorkDir {
    * @throws what the file system answers when it can't keep whiteouts or exchange names; EBUSY when another overlay left
    * a mark in it that forbids the use of the upper
    */
-  static open(layer: WritableLayer, isVolatile: boolean): WorkDir {
-    const work = new WorkDir(layer);
+  static open(layer: WritableLayer, mode: SyncMode): WorkDir {
+    const work = new WorkDir(layer, mode);
     requireCompatible(layer, stagingName);
     if (layer.find(stagingName) !== undefined) {
       work.#removeTree(stagingName);
     }
     layer.makeDirectory(stagingName, 0o700);
     work.#requireRenames();
-    if (isVolatile) {
+    if (mode === "volatile") {
       markVolatile(layer, stagingName);
     }
     return work;
@@ -89,6 +93,26 @@ export class WorkDir {
       const what =
         "the upper's file system can't keep whiteouts, or can't exchange names (choose another for upper and work)";
       throw new FsError(error.code, what, { cause: error });
+    }
+  }
+
+  /**
+   * With fsync=strict, syncs a staged file or directory with its metadata, so that a crash of the machine can't show its name
+   * without them on a file system that does not keep the order of such changes (ubifs, say).
+   */
+  syncIfStrict(path: LayerPath): void {
+    if (this.#mode !== "strict") {
+      return;
+    }
+    const type = this.layer.stat(path).mode & FileType.mask;
+    if (type !== FileType.regular && type !== FileType.directory) {
+      return;
+    }
+    const object = type === FileType.directory ? this.layer.openDirectory(path) : this.layer.openFile(path, false);
+    try {
+      object.sync();
+    } finally {
+      object.close();
     }
   }
 
