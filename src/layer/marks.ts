@@ -109,10 +109,11 @@ export function readDirectoryMarks(marks: MarkNames, layer: MarkedLayer, path: s
 /**
  * What container engines and fuse-overlayfs leave in layers that they unpack (the OCI image specification, "Layer
  * Filesystem Changeset", after AUFS): `.wh.NAME` hides NAME in the layers below, `.wh..wh..opq` all that they have in the
- * directory. They are read in lowers only: in an upper with true whiteouts a user may have files of such names.
+ * directory. In an upper they count only where its file system has no other form: with true whiteouts a user may have files of
+ * such names.
  */
 const filePrefix = ".wh.";
-const opaqueFile: Name = ".wh..wh..opq";
+export const opaqueFile: Name = ".wh..wh..opq";
 const fuseOverlayfsOpaque: Name = "user.fuseoverlayfs.opaque";
 
 /** Whether a name in a lower is such a mark, and stands for no object. */
@@ -123,6 +124,12 @@ export function isMarkFile(name: Name): boolean {
 /** The name of the mark that hides a name. */
 export function markFileFor(name: Name): Name {
   return filePrefix + name;
+}
+
+/** Where the mark lies that hides the name at the end of a path. */
+export function besideMarkFile(path: string): string {
+  const name = path.lastIndexOf("/") + 1;
+  return path.slice(0, name) + markFileFor(path.slice(name));
 }
 
 /** The name that a mark of this name hides; undefined if it hides none. */
@@ -136,6 +143,11 @@ export function isOpaqueToOthers(layer: Layer, path: string): boolean {
     layer.find(path === "" ? opaqueFile : `${path}/${opaqueFile}`) !== undefined ||
     isMarked(layer, path, fuseOverlayfsOpaque)
   );
+}
+
+/** Whether a directory says that empty files in it may be whiteouts. */
+export function mayHoldWhiteouts(marks: MarkNames, layer: Pick<Layer, "getXattr">, path: string): boolean {
+  return readMark(layer, path, marks.opaque)?.toString("latin1") === "x";
 }
 
 /** Whether an empty regular file is a whiteout, in a directory whose marks say that there may be such. */

@@ -9,7 +9,6 @@ import { type Creation, RenameFlag } from "../contract/filesystem.ts";
 import { type Caller, FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerFile, LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
-import { yes } from "../layer/marks.ts";
 import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
 import { copyUp } from "./copy-up.ts";
 import { nameWasPut } from "./directory.ts";
@@ -19,8 +18,7 @@ import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { requireChangeable, requireWritable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
-import { requireDirectory, resolve } from "./resolver.ts";
-import type { Staged } from "./work-dir.ts";
+import { requireDirectory, requireNoMark, resolve } from "./resolver.ts";
 import { defaultAcl } from "./xattrs.ts";
 
 const setGid = 0o2000;
@@ -55,35 +53,50 @@ export function create(
   creation: Creation,
   caller: Caller,
 ): Made {
-  const { upper, work } = overlay.writable();
+  const { upper, work, whiteouts, opaque } = overlay.writable();
   requireWritable(overlay, parent);
   const replacesWhiteout = prepareName(overlay, parent, name) === "whited-out";
   const place: Place<WritableLayer> = { layer: upper, path: overlay.nodes.upperPathOf(parent, name) };
   const acl = object.type === FileType.symlink ? undefined : defaultAcl(overlay, parent);
   const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
-  const opaque = object.type === FileType.directory && (replacesWhiteout || parent.lowers.length > 0);
+  const isDirectory = object.type === FileType.directory;
+  const prefersOpaque = isDirectory && parent.lowers.length > 0 && lowersNeverChange(overlay);
   let file: LayerFile | undefined;
   try {
     if (!replacesWhiteout && caller.uid === 0 && caller.gid === 0) {
       // Made by root in its directory, the file system itself applies setgid and the default ACL.
       file = make(place, object, mode);
-      if (opaque) {
-        preferOpaque(overlay, place);
+      if (prefersOpaque) {
+        opaque.prefer(place);
       }
     } else {
       using staged = work.stage();
       file = make(staged, object, 0o600);
       finishStaged(overlay, parent, staged, object.type, { mode, acl, caller });
-      if (opaque) {
-        staged.layer.setXattr(staged.path, overlay.marks.opaque, yes, 0);
+      if (isDirectory && replacesWhiteout) {
+        opaque.set(staged);
+      } else if (prefersOpaque) {
+        opaque.prefer(staged);
       }
-      installName(staged, place, object.type === FileType.directory, replacesWhiteout);
+      if (replacesWhiteout) {
+        whiteouts.installOver(staged, place.path, isDirectory);
+      } else {
+        staged.install(upper, place.path, RenameFlag.noReplace);
+      }
     }
     return { ...adopt(overlay, parent, name, place), file };
   } catch (error) {
     file?.close();
     throw error;
   }
+}
+
+/**
+ * Whether what a lower has now is all that it will ever have. Without any of these features Linux overlayfs lets lowers be
+ * changed between mounts (`ovl_allow_offline_changes`), and a name that a lower gets later shows in a directory of the upper.
+ */
+function lowersNeverChange({ features: { index, metacopy, redirect, xino } }: Overlay): boolean {
+  return index || metacopy || redirect === "on" || xino === "on";
 }
 
 /** A regular file without a name (O_TMPFILE), which lives by its descriptor. */
@@ -115,7 +128,7 @@ export function createUnnamed(overlay: Overlay, parent: Node, creation: Creation
  * @throws EEXIST when the name is there
  */
 export function link(overlay: Overlay, node: Node, parent: Node, name: Name): Stat {
-  const { upper, work } = overlay.writable();
+  const { upper, work, whiteouts } = overlay.writable();
   if (node.directory !== undefined) {
     throw new FsError(Errno.EPERM, "hard link to a directory");
   }
@@ -132,7 +145,7 @@ export function link(overlay: Overlay, node: Node, parent: Node, name: Name): St
   if (state === "whited-out") {
     using staged = work.stage();
     from.layer.link(from.path, staged.layer, staged.path);
-    staged.install(upper, path, 0);
+    whiteouts.installOver(staged, path, false);
   } else {
     from.layer.link(from.path, upper, path);
   }
@@ -146,6 +159,7 @@ export function link(overlay: Overlay, node: Node, parent: Node, name: Name): St
 /** Sees to it that the directory is on the upper, and says what stands at the name. @throws EEXIST, ENOENT */
 function prepareName(overlay: Overlay, parent: Node, name: Name): "absent" | "whited-out" {
   const { kind } = resolve(overlay, parent, name);
+  requireNoMark(overlay, name);
   if (kind === "found") {
     throw new FsError(Errno.EEXIST, "create");
   }
@@ -205,29 +219,6 @@ function finishStaged(
   }
   if (acl !== undefined && type === FileType.directory) {
     layer.setXattr(path, defaultAclName, acl, 0);
-  }
-}
-
-/** The commit point of a staged object. A directory can't be renamed over a whiteout: they change places. */
-function installName(staged: Staged, to: Place<WritableLayer>, isDirectory: boolean, replacesWhiteout: boolean): void {
-  if (!replacesWhiteout) {
-    staged.install(to.layer, to.path, RenameFlag.noReplace);
-  } else if (isDirectory) {
-    // Not installed: what lies at the staged path now is the whiteout, to be discarded.
-    staged.layer.rename(staged.path, to.layer, to.path, RenameFlag.exchange);
-  } else {
-    staged.install(to.layer, to.path, 0);
-  }
-}
-
-/** Spares lookups in the new directory the layers below, which have nothing for it. It is there and right without. */
-function preferOpaque(overlay: Overlay, place: Place<WritableLayer>): void {
-  try {
-    place.layer.setXattr(place.path, overlay.marks.opaque, yes, 0);
-  } catch (error) {
-    if (!(error instanceof FsError)) {
-      throw error;
-    }
   }
 }
 

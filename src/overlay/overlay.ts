@@ -3,7 +3,7 @@
  */
 import type { Features, SyncMode } from "../contract/features.ts";
 import type { Attributes, Entry } from "../contract/filesystem.ts";
-import { FileType } from "../contract/ids.ts";
+import { FileType, type Name } from "../contract/ids.ts";
 import type { Notifier } from "../contract/notifier.ts";
 import type { JobRunner } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
@@ -17,6 +17,7 @@ import { isMerged, isRemoved, type LowerPart, type Node } from "./node.ts";
 import { NodeTable } from "./node-table.ts";
 import { OriginLayers } from "./origin-layers.ts";
 import { giveUuid } from "./own-uuid.ts";
+import { chooseForms, type UpperForms } from "./upper-forms.ts";
 import { WorkDir } from "./work-dir.ts";
 
 export interface OverlayOptions {
@@ -44,6 +45,8 @@ export class Overlay {
   readonly work: WorkDir | undefined;
   /** Where files with several names on a lower are copied up to; absent unless the feature is on. */
   readonly index: IndexDir | undefined;
+  /** How the upper hides what lowers have; present with it. */
+  readonly forms: UpperForms | undefined;
   readonly lowers: readonly Layer[];
   readonly dataLowers: readonly Layer[];
   readonly features: Features;
@@ -70,7 +73,6 @@ export class Overlay {
     this.upper = options.upper;
     this.lowers = options.lowers;
     this.dataLowers = options.dataLowers;
-    this.features = options.features;
     this.originLayers = new OriginLayers(options.lowers);
     this.volatile = options.fsync === "volatile";
     this.marks = markNames(options.userXattr);
@@ -78,7 +80,11 @@ export class Overlay {
     this.jobs = options.jobs;
     this.notifier = options.notifier;
     this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.fsync);
-    this.index = options.features.index ? this.#openIndex(options) : undefined;
+    this.forms = this.upper && this.work && chooseForms(this.upper, this.work, this.marks, this.log);
+    // As Linux overlayfs falls back: what these features rest on can't be stored.
+    const withoutXattrs = this.forms?.opaque.fitsEmptyDirectory === false;
+    this.features = withoutXattrs ? { ...options.features, index: false, metacopy: false } : options.features;
+    this.index = this.features.index ? this.#openIndex(options) : undefined;
     this.#readOnly = this.upper === undefined;
     if (this.upper !== undefined) {
       giveUuid(this.upper, this.marks, this.features.uuid, this.log);
@@ -102,12 +108,17 @@ export class Overlay {
     return upper && work && IndexDir.open({ upper, work, lowers, origins, marks, log });
   }
 
-  /** The upper and the workdir, for an operation that changes something. @throws EROFS */
-  writable(): { upper: WritableLayer; work: WorkDir } {
-    if (this.#readOnly || this.upper === undefined || this.work === undefined) {
+  /** The upper and what is needed to change it. @throws EROFS */
+  writable(): { upper: WritableLayer; work: WorkDir } & UpperForms {
+    if (this.#readOnly || this.upper === undefined || this.work === undefined || this.forms === undefined) {
       throw new FsError(Errno.EROFS, "the overlay is read-only");
     }
-    return { upper: this.upper, work: this.work };
+    return { upper: this.upper, work: this.work, ...this.forms };
+  }
+
+  /** A name that stands for a mark in the upper: no object can have it. */
+  isReserved(name: Name): boolean {
+    return this.forms !== undefined && (this.forms.whiteouts.isReserved(name) || this.forms.opaque.isReserved(name));
   }
 
   /** A change could be neither completed nor taken back: refuse further ones rather than make it worse. */

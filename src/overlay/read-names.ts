@@ -40,11 +40,15 @@ function readUpper(overlay: Overlay, node: Node, names: MergedNames, hidden: Set
   const { dev } = place.layer.stat(place.path);
   const mayHaveOrigin = isImpure(overlay, node);
   const mayMerge = isMerged(node);
-  for (const { name, type, ino } of place.layer.list(place.path)) {
-    names.putOnUpper(name);
-    if (type === FileType.character && isWhiteout(place.layer.stat(joinPath(place.path, name)))) {
-      hidden.add(name);
-    } else {
+  const hiddenBy = overlay.forms?.whiteouts.hiddenIn(place.path);
+  for (const entry of place.layer.list(place.path)) {
+    const { name, type, ino } = entry;
+    const whiteout = hiddenBy?.(entry);
+    if (whiteout !== undefined) {
+      names.putOnUpper(whiteout);
+      hidden.add(whiteout);
+    } else if (!overlay.isReserved(name)) {
+      names.putOnUpper(name);
       const foreign = mayHaveOrigin || (mayMerge && type === FileType.directory);
       names.listing.fill(name, type, overlay.inodes.number(dev, ino), foreign);
     }

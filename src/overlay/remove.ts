@@ -1,11 +1,6 @@
-/**
- * Removing names: unlink and rmdir. A whiteout takes the place of a name that a lower holds, by the same rename that
- * takes the upper object away.
- */
-import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import { Parked } from "../contract/slow.ts";
-import { Errno, FsError, isErrno } from "../errno.ts";
+import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, WritableLayer } from "../layer/layer.ts";
 import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasRemoved } from "./directory.ts";
@@ -16,11 +11,10 @@ import type { Overlay } from "./overlay.ts";
 import { requireRemovable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { nodeAt } from "./resolver.ts";
-import type { Staged } from "./work-dir.ts";
 
 /** unlink(2). @throws EISDIR for a directory */
 export function removeFile(overlay: Overlay, parent: Node, name: Name): void {
-  const { upper } = overlay.writable();
+  const { upper, whiteouts } = overlay.writable();
   const node = nodeAt(overlay, parent, name);
   requireRemovable(overlay, parent, node);
   if (node.type === FileType.directory) {
@@ -30,7 +24,7 @@ export function removeFile(overlay: Overlay, parent: Node, name: Name): void {
   willLoseName(overlay, node, { parent, name });
   takeAway(overlay, parent, name, node, {
     alone: (path) => upper.unlink(path),
-    forWhiteout: (whiteout, path) => whiteout.install(upper, path, 0),
+    hiding: (path) => whiteouts.replaceFile(path),
   });
 }
 
@@ -47,7 +41,7 @@ export function willLoseName(overlay: Overlay, node: Node, link: Link): void {
 
 /** rmdir(2). @throws ENOTDIR, and ENOTEMPTY while the merged view shows a name in it */
 export function removeDirectory(overlay: Overlay, parent: Node, name: Name): void {
-  const { upper } = overlay.writable();
+  const { upper, work, whiteouts } = overlay.writable();
   const node = nodeAt(overlay, parent, name);
   requireRemovable(overlay, parent, node);
   if (node.type !== FileType.directory) {
@@ -57,49 +51,32 @@ export function removeDirectory(overlay: Overlay, parent: Node, name: Name): voi
     throw new FsError(Errno.ENOTEMPTY, "rmdir");
   }
   takeAway(overlay, parent, name, node, {
-    alone: (path) => removeUpperDirectory(overlay, path),
-    // The directory, with the whiteouts in it, changes places with the whiteout and is discarded.
-    forWhiteout: (whiteout, path) => whiteout.layer.rename(whiteout.path, upper, path, RenameFlag.exchange),
+    alone: (path) => work.takeAwayDirectory(upper, path),
+    hiding: (path) => whiteouts.replaceDirectory(path),
   });
 }
 
-/** How an upper object leaves its name: for nothing, or for a whiteout, by one call. */
+/** How an upper object leaves its name: for nothing, or so that the name is hidden. */
 interface Leaving {
   alone(path: LayerPath): void;
-  forWhiteout(whiteout: Staged, path: LayerPath): void;
+  hiding(path: LayerPath): void;
 }
 
-/** The commit point of a removal is one call in all three cases. */
 function takeAway(overlay: Overlay, parent: Node, name: Name, node: Node, leaving: Leaving): void {
-  const { upper, work } = overlay.writable();
+  const { whiteouts } = overlay.writable();
   copyUp(overlay, parent);
   const path = overlay.nodes.upperPathOf(parent, name);
   const covers = node.upper && isOnLower(overlay, parent, name);
   willBeOnUpper(overlay, parent, name);
   using reach = keepReachable(overlay, node);
   if (!node.upper) {
-    work.linkWhiteout(upper, path);
+    whiteouts.hide(path);
   } else if (covers) {
-    using whiteout = work.stageWhiteout();
-    leaving.forWhiteout(whiteout, path);
+    leaving.hiding(path);
   } else {
     leaving.alone(path);
   }
   detach(overlay, node, parent, name, reach);
-}
-
-/** An upper directory that no lower has; whiteouts may be left in it from a time when one had. */
-function removeUpperDirectory(overlay: Overlay, path: string): void {
-  const { upper, work } = overlay.writable();
-  try {
-    upper.removeDirectory(path);
-  } catch (error) {
-    if (!isErrno(error, Errno.ENOTEMPTY)) {
-      throw error;
-    }
-    using discarded = work.stage();
-    upper.rename(path, discarded.layer, discarded.path, RenameFlag.noReplace);
-  }
 }
 
 /** A descriptor of an object whose name is about to go; closed again unless the node takes it. */

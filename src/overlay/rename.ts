@@ -2,14 +2,12 @@
  * rename(2) and renameat2(2) in the merged view.
  *
  * Objects are copied up, then renamed. A directory that lowers contribute to gets a redirect before, which says where its
- * lower parts stay; without redirects (redirect_dir=on) it answers EXDEV. The old name is whited out by the same system call if a lower holds it; where the file system lacks that flag a second
- * hard link bridges the moment (see `renameLeavingWhiteout`).
+ * lower parts stay; without redirects (redirect_dir=on) it answers EXDEV. The old name is hidden with it if a lower holds it
+ * (`Whiteouts.move`).
  */
 import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
-import { Errno, FsError, isErrno } from "../errno.ts";
-import type { LayerPath, WritableLayer } from "../layer/layer.ts";
-import { isMarked, isWhiteout, yes } from "../layer/marks.ts";
+import { Errno, FsError } from "../errno.ts";
 import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasPut, nameWasRemoved } from "./directory.ts";
 import { markImpure } from "./impure.ts";
@@ -20,7 +18,7 @@ import { requireRemovable, requireWritable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { setRedirect } from "./redirect.ts";
 import { detach, keepReachable, waitForCopyUp, willLoseName } from "./remove.ts";
-import { findNode, nodeAt, requireDirectory } from "./resolver.ts";
+import { findNode, nodeAt, requireDirectory, requireNoMark } from "./resolver.ts";
 
 /** A name in a directory. */
 interface NameIn {
@@ -36,6 +34,7 @@ export function rename(overlay: Overlay, from: NameIn, to: NameIn, flags: number
   }
   const source = nodeAt(overlay, from.parent, from.name);
   requireDirectory(to.parent);
+  requireNoMark(overlay, to.name);
   const target = findNode(overlay, to.parent, to.name);
   requireUnprotected(overlay, from.parent, source, to.parent, target);
   requireMovable(overlay, source);
@@ -63,77 +62,24 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
     willLoseName(overlay, target, to);
   }
   prepareMove(overlay, source, from.parent, to.parent);
-  if (target?.type === FileType.directory) {
-    clearUpperDirectory(overlay, to);
-  }
   using reach = target === undefined ? undefined : keepReachable(overlay, target);
-  moveOnDisk(overlay, from, to, source.type === FileType.directory && isWhitedOut(overlay, to));
+  const cleared = target?.type === FileType.directory && clearUpperDirectory(overlay, to);
+  moveOnDisk(overlay, from, to, source.type === FileType.directory, target !== undefined && !cleared);
   if (target !== undefined && reach !== undefined) {
     detach(overlay, target, to.parent, to.name, reach);
   }
   moveNode(overlay, source, from, to);
 }
 
-/** Whether a whiteout stands at a name in the upper. */
-function isWhitedOut(overlay: Overlay, { parent, name }: NameIn): boolean {
-  const stat = overlay.writable().upper.find(overlay.nodes.upperPathOf(parent, name));
-  return stat !== undefined && isWhiteout(stat);
-}
-
-/** The commit point of a rename. */
-function moveOnDisk(overlay: Overlay, from: NameIn, to: NameIn, directoryOverWhiteout: boolean): void {
-  const { upper } = overlay.writable();
+/** The commit point of a rename. @param replaces whether an object has the new name until now */
+function moveOnDisk(overlay: Overlay, from: NameIn, to: NameIn, isDirectory: boolean, replaces: boolean): void {
+  const { whiteouts } = overlay.writable();
   const oldPath = overlay.nodes.upperPathOf(from.parent, from.name);
   const newPath = overlay.nodes.upperPathOf(to.parent, to.name);
-  const needsWhiteout = isOnLower(overlay, from.parent, from.name);
+  const hidesOld = isOnLower(overlay, from.parent, from.name);
   willBeOnUpper(overlay, from.parent, from.name);
   willBeOnUpper(overlay, to.parent, to.name);
-  if (directoryOverWhiteout) {
-    // A directory can't replace a whiteout: they change places, and the whiteout stays where it is of use.
-    upper.rename(oldPath, upper, newPath, RenameFlag.exchange);
-    if (!needsWhiteout) {
-      removeIdleWhiteout(upper, oldPath);
-    }
-  } else if (needsWhiteout) {
-    renameLeavingWhiteout(overlay, oldPath, newPath);
-  } else {
-    upper.rename(oldPath, upper, newPath, 0);
-  }
-}
-
-/** The rename is done: a whiteout that hides nothing is no reason to fail, should it have to stay. */
-function removeIdleWhiteout(upper: WritableLayer, path: LayerPath): void {
-  try {
-    upper.unlink(path);
-  } catch (error) {
-    if (!(error instanceof FsError)) {
-      throw error;
-    }
-  }
-}
-
-/**
- * Renames and leaves a whiteout, in one step where the file system can. Where it can't, a file has both names for a moment:
- * a crash then leaves the two, but never none, and never the lower entry. A directory can't have two names: EXDEV.
- */
-function renameLeavingWhiteout(overlay: Overlay, oldPath: string, newPath: string): void {
-  const { upper, work } = overlay.writable();
-  try {
-    upper.rename(oldPath, upper, newPath, RenameFlag.whiteout);
-    return;
-  } catch (error) {
-    if (!isErrno(error, Errno.EINVAL, Errno.EOPNOTSUPP, Errno.ENOSYS)) {
-      throw error;
-    }
-  }
-  if ((upper.stat(oldPath).mode & FileType.mask) === FileType.directory) {
-    throw new FsError(Errno.EXDEV, "rename of a directory over a lower name without RENAME_WHITEOUT");
-  }
-  using second = work.stage();
-  upper.link(oldPath, second.layer, second.path);
-  second.install(upper, newPath, 0);
-  using whiteout = work.stageWhiteout();
-  whiteout.install(upper, oldPath, 0);
+  whiteouts.move(oldPath, newPath, { isDirectory, hidesOld, replaces });
 }
 
 function exchange(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: Node | undefined): void {
@@ -207,31 +153,34 @@ function prepareMove(overlay: Overlay, node: Node, oldParent: Node, newParent: N
   if (node.lowers.length > 0) {
     setRedirect(overlay, node, oldParent === newParent);
   } else if (newParent.lowers.length > 0) {
-    const { layer, path } = overlay.upperPlace(node);
-    if (!isMarked(layer, path, overlay.marks.opaque)) {
-      layer.setXattr(path, overlay.marks.opaque, yes, 0);
-    }
+    overlay.writable().opaque.set(overlay.upperPlace(node));
   }
 }
 
 /**
- * An empty merged directory that is to be replaced may have whiteouts in its upper part, which would make the rename
+ * An empty merged directory that is to be replaced may have marks in its upper part, which would make the rename
  * fail: an empty opaque one takes its place first.
+ * @returns whether, as no empty directory can be opaque there, nothing has the name any more
  */
-function clearUpperDirectory(overlay: Overlay, { parent, name }: NameIn): void {
-  const { upper, work } = overlay.writable();
+function clearUpperDirectory(overlay: Overlay, { parent, name }: NameIn): boolean {
+  const { upper, work, whiteouts, opaque } = overlay.writable();
   const path = overlay.nodes.upperPathOf(parent, name);
   const stat = upper.find(path);
   if (stat === undefined || upper.list(path).length === 0) {
-    return;
+    return false;
+  }
+  if (!opaque.fitsEmptyDirectory) {
+    whiteouts.replaceDirectory(path);
+    return true;
   }
   using cleared = work.stage();
   cleared.layer.makeDirectory(cleared.path, 0o700);
   cleared.layer.chown(cleared.path, stat.uid, stat.gid);
   cleared.layer.chmod(cleared.path, stat.mode & 0o7777);
   cleared.layer.setTimes(cleared.path, stat.atime, stat.mtime);
-  cleared.layer.setXattr(cleared.path, overlay.marks.opaque, yes, 0);
+  opaque.set(cleared);
   cleared.layer.rename(cleared.path, upper, path, RenameFlag.exchange);
+  return false;
 }
 
 function moveNode(overlay: Overlay, node: Node, from: NameIn, to: NameIn): void {

@@ -4,7 +4,7 @@
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, Stat } from "../layer/layer.ts";
-import { isWhiteout, readDirectoryMarks, requireData } from "../layer/marks.ts";
+import { readDirectoryMarks, requireData } from "../layer/marks.ts";
 import { findIndexed, indexedAs, isOneFile } from "./hard-links.ts";
 import { isImpure } from "./impure.ts";
 import { type FoundPart, lowerParts, redirectedParts } from "./lower-walk.ts";
@@ -43,24 +43,27 @@ export function resolve(overlay: Overlay, parent: Node, name: Name): Resolution 
   if (name.length > longestName) {
     throw new FsError(Errno.ENAMETOOLONG, "lookup");
   }
+  if (overlay.isReserved(name)) {
+    return absent;
+  }
   const names = isMerged(parent) ? namesOf(overlay, parent) : undefined;
   if (names !== undefined && !names.mayBeOnUpper(name) && !names.listing.has(name)) {
     return absent;
   }
   const upperPath = overlay.nodes.upperPathOf(parent, name);
   const mayBeOnUpper = parent.upper && (names === undefined || names.mayBeOnUpper(name));
-  const upperStat = mayBeOnUpper ? overlay.upper?.find(upperPath) : undefined;
-  if (upperStat === undefined) {
+  const onUpper = mayBeOnUpper ? overlay.forms?.whiteouts.find(upperPath) : undefined;
+  if (onUpper === undefined) {
     const parts = lowerParts(overlay, parent, name);
     return parts.length === 0 ? absent : foundOnLowers(overlay, parts);
   }
-  if (isWhiteout(upperStat)) {
+  if (onUpper === "whiteout") {
     return whitedOut;
   }
-  if (!isDirectory(upperStat)) {
-    return foundFile(overlay, parent, upperPath, upperStat);
+  if (!isDirectory(onUpper)) {
+    return foundFile(overlay, parent, upperPath, onUpper);
   }
-  return foundDirectory(overlay, parent, name, upperPath, upperStat);
+  return foundDirectory(overlay, parent, name, upperPath, onUpper);
 }
 
 /**
@@ -93,6 +96,13 @@ function discover(overlay: Overlay, parent: Node, name: Name): { node: Node; sta
   return resolution.kind === "found"
     ? { node: overlay.nodes.add(parent, name, resolution), stat: resolution.stat }
     : undefined;
+}
+
+/** @throws EINVAL for a name that stands for a mark in this upper */
+export function requireNoMark(overlay: Overlay, name: Name): void {
+  if (overlay.isReserved(name)) {
+    throw new FsError(Errno.EINVAL, "a name that hides others in this upper");
+  }
 }
 
 /** @throws ENOTDIR */
@@ -163,7 +173,7 @@ function partsBelow(overlay: Overlay, parent: Node, name: Name, path: LayerPath)
     return [];
   }
   const { opaque, redirect } = readDirectoryMarks(overlay.marks, overlay.upper, path);
-  if (opaque) {
+  if (opaque || overlay.forms?.opaque.isSetByFile(path) === true) {
     return [];
   }
   return redirect === undefined

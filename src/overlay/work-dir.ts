@@ -10,8 +10,6 @@ import type { LayerPath, WritableLayer } from "../layer/layer.ts";
 import { incompatName, markVolatile, requireCompatible } from "./incompat.ts";
 
 const stagingName = "work";
-const whiteoutMode = FileType.character;
-const noFurtherLink = [Errno.EMLINK, Errno.EPERM, Errno.EOPNOTSUPP, Errno.EXDEV, Errno.ENOSPC, Errno.EDQUOT] as const;
 
 /** A staged object: gone at the end of its `using` block unless it was installed. */
 export class Staged {
@@ -51,8 +49,6 @@ export class WorkDir {
   readonly layer: WritableLayer;
   readonly #mode: SyncMode;
   #count = 0;
-  /** One whiteout inode that every deletion links to: cheaper than a node each. */
-  #whiteout: LayerPath | undefined;
 
   private constructor(layer: WritableLayer, mode: SyncMode) {
     this.layer = layer;
@@ -61,7 +57,7 @@ export class WorkDir {
 
   /**
    * Makes the staging directory, or empties the one that an earlier mount left.
-   * @throws what the file system answers when it can't keep whiteouts or exchange names; EBUSY when another overlay left
+   * @throws EBUSY when another overlay left
    * a mark in it that forbids the use of the upper
    */
   static open(layer: WritableLayer, mode: SyncMode): WorkDir {
@@ -71,29 +67,10 @@ export class WorkDir {
       work.#removeTree(stagingName);
     }
     layer.makeDirectory(stagingName, 0o700);
-    work.#requireRenames();
     if (mode === "volatile") {
       markVolatile(layer, stagingName);
     }
     return work;
-  }
-
-  /** Tries what every deletion relies on, so that a file system without it is refused now and not at the first one. */
-  #requireRenames(): void {
-    try {
-      using one = this.stageWhiteout();
-      using other = this.stageWhiteout();
-      this.layer.rename(one.path, this.layer, other.path, RenameFlag.exchange);
-      this.#discardWhiteout();
-    } catch (error) {
-      this.discard(stagingName);
-      if (!(error instanceof FsError)) {
-        throw error;
-      }
-      const what =
-        "the upper's file system can't keep whiteouts, or can't exchange names (choose another for upper and work)";
-      throw new FsError(error.code, what, { cause: error });
-    }
   }
 
   /**
@@ -127,26 +104,17 @@ export class WorkDir {
     return stagingName;
   }
 
-  /** Links the whiteout to a name that does not exist. @throws EEXIST when it does */
-  linkWhiteout(to: WritableLayer, path: LayerPath): void {
-    const whiteout = this.#whiteout ?? this.#makeWhiteout();
+  /** Removes a directory of the upper whose merged view is empty; marks may be left in it. */
+  takeAwayDirectory(upper: WritableLayer, path: LayerPath): void {
     try {
-      this.layer.link(whiteout, to, path);
+      upper.removeDirectory(path);
     } catch (error) {
-      // Too many links, a file system without links to devices, or a full one: the whiteout itself goes there.
-      if (!isErrno(error, ...noFurtherLink)) {
+      if (!isErrno(error, Errno.ENOTEMPTY)) {
         throw error;
       }
-      this.layer.rename(whiteout, to, path, RenameFlag.noReplace);
-      this.#whiteout = undefined;
+      using discarded = this.stage();
+      upper.rename(path, discarded.layer, discarded.path, RenameFlag.noReplace);
     }
-  }
-
-  /** A whiteout that is ready to be renamed over something. */
-  stageWhiteout(): Staged {
-    const staged = this.stage();
-    this.linkWhiteout(this.layer, staged.path);
-    return staged;
   }
 
   /** Removes a staged object, whatever it is. What can't be removed stays for the next mount to clean up. */
@@ -166,20 +134,6 @@ export class WorkDir {
       }
     });
     this.layer.close();
-  }
-
-  #discardWhiteout(): void {
-    if (this.#whiteout !== undefined) {
-      this.discard(this.#whiteout);
-      this.#whiteout = undefined;
-    }
-  }
-
-  #makeWhiteout(): LayerPath {
-    const staged = this.stage();
-    this.layer.makeNode(staged.path, whiteoutMode, 0, 0);
-    this.#whiteout = staged.path;
-    return staged.path;
   }
 
   #removeTree(path: LayerPath): void {
