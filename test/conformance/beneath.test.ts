@@ -4,51 +4,16 @@
  */
 import { describe, expect, test } from "vitest";
 import type { AclEntry, Agent, FileStat } from "../support/agent.ts";
-import { describeOverlay, type Mounted, type Overlay, outcomeOf } from "../support/overlay.ts";
-import { dir, file, symlink, type Tree } from "../support/tree.ts";
+import { describeOverlay, outcomeOf } from "../support/overlay.ts";
+import { dir, file, symlink } from "../support/tree.ts";
+import { attributesOf, besides, sameInAll } from "./plain-directory.ts";
 
 /** cap_net_raw=ep as VFS_CAP_REVISION_2, and revision 3 with a root id, in capabilities(7). */
 const netRaw = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
 const netRawOf1000 = `${netRaw.slice(0, 3)}\x03${netRaw.slice(4)}\xe8\x03\x00\x00`;
 const old = 1_000_000_000_000_000_000n;
 
-/** The tree in the mount, on a lower and in the upper, and as it is without an overlay. */
-async function besides(overlay: Overlay, tree: Tree): Promise<{ m: Mounted; places: string[]; plain: string }> {
-  const m = await overlay.mount({
-    lowers: [{ lower: dir(tree, { mode: 0o777 }) }],
-    upper: { upper: dir(tree, { mode: 0o777 }) },
-  });
-  const plain = await overlay.buildLower(`${overlay.scratch}/plain`, { plain: dir(tree, { mode: 0o777 }) });
-  overlay.forgetLower(plain);
-  return { m, places: [`${m.mnt}/lower`, `${m.mnt}/upper`], plain: `${plain}/plain` };
-}
-
-/** Makes the calls in each place, and expects of each in the mount what was had in the plain directory. */
-async function sameInAll<T>(
-  places: readonly string[],
-  plain: string,
-  act: (root: string) => Promise<T>,
-): Promise<void> {
-  const expected = await act(plain);
-  for (const place of places) {
-    expect(await act(place), place).toEqual(expected);
-  }
-}
-
 const errnoOf = (error: { code: string }) => error.code;
-
-async function attributesOf(sys: Agent, path: string): Promise<Record<string, unknown>> {
-  if (!(await sys.exists(path))) {
-    return {};
-  }
-  const { type, mode, uid, gid, size } = await sys.lstat(path);
-  const names = await sys.listxattr(path);
-  const xattrs: Record<string, string> = {};
-  for (const name of names) {
-    xattrs[name] = await sys.getxattr(path, name);
-  }
-  return { type, mode, uid, gid, size, xattrs };
-}
 
 const inherited: Record<string, readonly AclEntry[]> = {
   extended: [

@@ -311,5 +311,10 @@ describeOverlay("data", (overlay) => {
     const copy = await m.sys.run(["cp", "--reflink=auto", `${m.mnt}/a`, `${m.mnt}/b`], {});
     expect(copy).toMatchObject({ status: 0 });
     expect(await m.sys.hash(`${m.mnt}/b`)).toBe(await m.sys.hash(`${m.mnt}/a`));
+    await overlay.host.run(["sync", "-f", m.upper], {});
+    expect((await overlay.host.run(["filefrag", "-v", `${m.upper}/b`], {})).stdout).toMatch(/shared/);
+    // Intended difference: the kernel sends no FICLONE to a FUSE daemon; copy_file_range, which cp tries next, shares too.
+    const always = await m.sys.run(["cp", "--reflink=always", `${m.mnt}/a`, `${m.mnt}/c`], {});
+    expect(always.status).toBe(overlay.kind === "kernel" ? 0 : 1);
   });
 });

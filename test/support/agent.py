@@ -423,7 +423,7 @@ def call_setFlags(fd, flags):
 
 
 def call_fcntl(fd, command, value):
-    return fcntl.fcntl(fd, {"SETLEASE": 1024, "GETLEASE": 1025, "ADD_SEALS": 1033}[command], value)
+    return fcntl.fcntl(fd, {"SETLEASE": 1024, "GETLEASE": 1025}[command], value)
 
 
 def call_preadv2(fd, length, offset, flags):

@@ -126,7 +126,7 @@ export interface Calls {
   /** FS_IOC_GETFLAGS */
   getFlags(fd: number): number;
   setFlags(fd: number, flags: number): null;
-  fcntl(fd: number, command: "SETLEASE" | "GETLEASE" | "ADD_SEALS", value: number): number;
+  fcntl(fd: number, command: "SETLEASE" | "GETLEASE", value: number): number;
   /** Flags are RWF_* as numbers. */
   preadv2(fd: number, length: number, offset: number, flags: number): string;
   pwritev2(fd: number, data: string, offset: number, flags: number): number;
