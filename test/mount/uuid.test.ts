@@ -31,6 +31,8 @@ describeOverlay("uuid", (overlay) => {
       const uuid = await uuidOf(m);
       expect([mode, uuid === undefined ? "none" : uuid === known ? "kept" : "new"]).toEqual([mode, given]);
       expect((await m.sys.listxattr(m.mnt)).includes(uuidMark)).toBe(false);
+      // The f_fsid of a FUSE mount is 0, and the daemon is not asked.
+      expect((await runOk(["stat", "-f", "-c", "%i", m.mnt])).trim() === "0").toBe(overlay.kind === "veneer");
       if (given === "new") {
         // Version 4, made from random bytes.
         expect(uuid).toHaveLength(16);

@@ -94,6 +94,9 @@ describeOverlay("xino", (overlay) => {
     // The kernel gives each file system's objects a device of their own then, and lists their true numbers.
     const before = await numbers(m, overlay.kind === "veneer");
     expect(before.get("own")?.ino).toBe((await overlay.host.lstat(join(m.upper, "own"))).ino);
+    expect(new Set([...before.values()].map(({ dev }) => dev)).size > 1, "several devices").toBe(
+      overlay.kind === "kernel",
+    );
     if (overlay.kind === "veneer") {
       for (const [path, { ino }] of before) {
         expect(ino, path).toBeLessThan(2n ** 32n);
