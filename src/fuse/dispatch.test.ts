@@ -87,6 +87,17 @@ describe("failures", () => {
     expect(lines).toEqual([]);
   });
 
+  test("a message that ends within its header is answered to its own request", () => {
+    const { dispatcher, serve, answers } = setUp({ removeFile: () => undefined });
+    serve(Opcode.Unlink, 2, unlink("f"));
+    const bytes = Buffer.alloc(100);
+    bytes.writeUInt32LE(20, 0);
+    bytes.writeUInt32LE(Opcode.Unlink, 4);
+    bytes.writeUInt32LE(4, 8);
+    dispatcher.serve(new RequestReader(bytes), 20);
+    expect(answers).toMatchObject([{ unique: 2 }, { unique: 4, errno: Errno.EIO }]);
+  });
+
   test("an FsError with EIO is logged as a warning", () => {
     const { serve, lines } = setUp({
       removeFile: () => {

@@ -33,16 +33,17 @@ export class RequestReader {
 
   /**
    * Takes a message of `length` bytes that now lies at the start of the buffer.
-   * @returns whether its header is whole and agrees with `length`; only then may anything else be asked
+   * @returns whether its header is whole and agrees with `length`; only then may more be asked than its opcode and unique
    */
   begin(length: number): boolean {
-    if (length < inHeaderSize || length > this.bytes.length) {
-      return false;
-    }
     const view = this.#view;
+    // Of a broken header too, as far as it goes: an error can then be told to the right request.
     this.opcode = view.getUint32(4, true);
     this.uniqueLow = view.getUint32(8, true);
     this.uniqueHigh = view.getUint32(12, true);
+    if (length < inHeaderSize || length > this.bytes.length) {
+      return false;
+    }
     this.node = view.getUint32(20, true) * two32 + view.getUint32(16, true);
     // Extensions (security context, supplementary groups) stand behind the body; none is negotiated.
     this.#bodyEnd = length - view.getUint16(36, true) * 8;
