@@ -14,7 +14,9 @@ const preadv2 = declare<(fd: number, vector: Address, count: number, offset: num
 const pwritev2 = declare<(fd: number, vector: Address, count: number, offset: number, flags: number) => number>(
   "long pwritev2(int, intptr_t, int, int64_t, int)",
 );
-const lseek = declare<(fd: number, offset: number, whence: number) => number>("int64_t lseek(int, int64_t, int)");
+const lseek = declare<(fd: number, offset: number, whence: number) => number | bigint>(
+  "int64_t lseek(int, int64_t, int)",
+);
 const ftruncate = declare<(fd: number, size: number) => number>("int ftruncate(int, int64_t)");
 const fallocateCall = declare<(fd: number, mode: number, offset: number, length: number) => number>(
   "int fallocate(int, int, int64_t, int64_t)",
@@ -113,9 +115,13 @@ export function writeFully(fd: number, data: Buffer, offset: number, openFlags: 
   return done;
 }
 
-/** lseek(2). @throws FsError ENXIO where nothing of the kind follows */
+/** lseek(2). @throws FsError ENXIO where nothing of the kind follows; EOVERFLOW for what is above 2^53 */
 export function seekIn(fd: number, offset: number, whence: number): number {
-  return check(lseek(fd, offset, whence), "lseek");
+  const at = lseek(fd, offset, whence);
+  if (typeof at === "bigint") {
+    throw new FsError(Errno.EOVERFLOW, "lseek");
+  }
+  return check(at, "lseek");
 }
 
 /** ftruncate(2). @param size in bytes */
