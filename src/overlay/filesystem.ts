@@ -92,16 +92,19 @@ export class OverlayFilesystem implements Filesystem {
   }
 
   removeFile(parent: NodeId, name: Name): void {
-    removeFile(this.#overlay, this.#node(parent), name);
+    const from = this.#node(parent);
+    this.#naming([{ parent: from, name }], () => removeFile(this.#overlay, from, name));
   }
 
   removeDirectory(parent: NodeId, name: Name): void {
-    removeDirectory(this.#overlay, this.#node(parent), name);
+    const from = this.#node(parent);
+    this.#naming([{ parent: from, name }], () => removeDirectory(this.#overlay, from, name));
   }
 
   rename(parent: NodeId, name: Name, newParent: NodeId, newName: Name, flags: number): void {
     const from = { parent: this.#node(parent), name };
-    rename(this.#overlay, from, { parent: this.#node(newParent), name: newName }, flags);
+    const to = { parent: this.#node(newParent), name: newName };
+    this.#naming([from, to], () => rename(this.#overlay, from, to, flags));
   }
 
   open(node: NodeId, request: OpenRequest): Opened {
@@ -214,6 +217,20 @@ export class OverlayFilesystem implements Filesystem {
 
   #node(id: NodeId) {
     return this.#overlay.nodes.get(id);
+  }
+
+  /** Makes a change of names. What bears one that the kernel has never looked up is not known longer than that. */
+  #naming(names: readonly { readonly parent: Node; readonly name: Name }[], change: () => void): void {
+    try {
+      change();
+    } finally {
+      for (const { parent, name } of names) {
+        const node = parent.directory?.children.get(name);
+        if (node !== undefined) {
+          this.#overlay.nodes.dropIfUnused(node);
+        }
+      }
+    }
   }
 
   #make(parent: NodeId, name: Name, object: NewObject, creation: Creation, caller: Caller): Entry {
