@@ -150,10 +150,14 @@ export function mayHoldWhiteouts(marks: MarkNames, layer: Pick<Layer, "getXattr"
   return readMark(layer, path, marks.opaque)?.toString("latin1") === "x";
 }
 
-/** Whether an empty regular file is a whiteout, in a directory whose marks say that there may be such. */
-export function isXattrWhiteout(marks: MarkNames, layer: MarkedLayer, path: string, stat: Stat): boolean {
+/**
+ * Whether an object is a whiteout of either kind: a device, or an empty regular file with the xattr. The mark of a
+ * directory says that listings have to look for the latter; an object that is looked up by its name is asked in any case,
+ * as by ovl_lookup_single of Linux.
+ */
+export function isAnyWhiteout(marks: MarkNames, layer: MarkedLayer, path: string, stat: Stat): boolean {
   const isEmptyFile = (stat.mode & FileType.mask) === FileType.regular && stat.size === 0;
-  return isEmptyFile && readMark(layer, path, marks.whiteout) !== undefined;
+  return isWhiteout(stat) || (isEmptyFile && readMark(layer, path, marks.whiteout) !== undefined);
 }
 
 /** @throws EPERM for a file whose data are still in a layer below: reading it would give zeros */

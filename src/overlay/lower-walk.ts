@@ -6,10 +6,17 @@
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { Stat } from "../layer/layer.ts";
-import { isMarkFile, isOpaqueToOthers, markFileFor, readDirectoryMarks, requireData } from "../layer/marks.ts";
+import {
+  isAnyWhiteout,
+  isMarkFile,
+  isOpaqueToOthers,
+  markFileFor,
+  readDirectoryMarks,
+  requireData,
+} from "../layer/marks.ts";
 import { joinPath, type LowerPart, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-import { isLowerWhiteout, namesOf } from "./read-names.ts";
+import { namesOf } from "./read-names.ts";
 import { parseRedirect, type Redirect } from "./redirect.ts";
 
 /** What a lower has of a name. */
@@ -184,7 +191,7 @@ function findIn(overlay: Overlay, part: LowerPart, name: Name): Stat | "absent" 
   }
   const path = joinPath(part.path, name);
   const stat = findShort(part, path);
-  return stat === undefined ? "absent" : isLowerWhiteout(overlay, part, path, stat) ? "whiteout" : stat;
+  return stat === undefined ? "absent" : isAnyWhiteout(overlay.marks, part.layer, path, stat) ? "whiteout" : stat;
 }
 
 /** Whether a mark of container engines in a part of a directory hides a name in the layers below. */

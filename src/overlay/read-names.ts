@@ -1,7 +1,7 @@
 /** Reads the names of a directory from all of its layers in one pass, and keeps them. */
 import { FileType, type Name } from "../contract/ids.ts";
-import type { LayerPath, ListedName, Place, Stat } from "../layer/layer.ts";
-import { hiddenByMarkFile, isMarkFile, isWhiteout, isXattrWhiteout } from "../layer/marks.ts";
+import type { ListedName, Place } from "../layer/layer.ts";
+import { hiddenByMarkFile, isAnyWhiteout, isMarkFile } from "../layer/marks.ts";
 import { isImpure } from "./impure.ts";
 import { MergedNames } from "./merged-names.ts";
 import { isMerged, joinPath, type LowerPart, type Node } from "./node.ts";
@@ -97,10 +97,5 @@ function whiteoutOf(overlay: Overlay, part: LowerPart, { name, type }: ListedNam
     return undefined;
   }
   const path = joinPath(part.path, name);
-  return isLowerWhiteout(overlay, part, path, part.layer.stat(path)) ? name : undefined;
-}
-
-/** Whether an object in a part of a directory is a whiteout. @param path of the object */
-export function isLowerWhiteout(overlay: Overlay, part: LowerPart, path: LayerPath, stat: Stat): boolean {
-  return isWhiteout(stat) || (part.xattrWhiteouts && isXattrWhiteout(overlay.marks, part.layer, path, stat));
+  return isAnyWhiteout(overlay.marks, part.layer, path, part.layer.stat(path)) ? name : undefined;
 }

@@ -22,15 +22,15 @@ const longestRedirect = 256;
 
 /** @throws EPERM where redirects are not followed; EINVAL for a value that is no redirect */
 export function parseRedirect(overlay: Overlay, value: Buffer): Redirect {
-  if (overlay.features.redirect === "nofollow") {
-    throw new FsError(Errno.EPERM, "a redirect, which is not followed");
-  }
   // The kernel's is a C string.
   const text = value.toString("latin1").split("\0", 1)[0] as string;
   const absolute = text.startsWith("/");
   const names = (absolute ? text.slice(1) : text).split("/");
   if (value.length === 0 || (absolute ? names.includes("") : names.length > 1)) {
     throw new FsError(Errno.EINVAL, `an invalid redirect (${text})`);
+  }
+  if (overlay.features.redirect === "nofollow") {
+    throw new FsError(Errno.EPERM, "a redirect, which is not followed");
   }
   return { absolute, names };
 }

@@ -7,7 +7,7 @@ import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, ListedName, Stat, WritableLayer } from "../layer/layer.ts";
-import { isWhiteout, isXattrWhiteout, type MarkNames, mayHoldWhiteouts, readMark, yes } from "../layer/marks.ts";
+import { isAnyWhiteout, type MarkNames, mayHoldWhiteouts, readMark, yes } from "../layer/marks.ts";
 import { joinPath } from "./node.ts";
 import type { Move, OnUpper, Whiteouts } from "./whiteouts.ts";
 import type { Staged, WorkDir } from "./work-dir.ts";
@@ -145,7 +145,7 @@ export class WhiteoutsInPlace implements Whiteouts {
   }
 
   #is(path: LayerPath, stat: Stat): boolean {
-    return isWhiteout(stat) || isXattrWhiteout(this.#marks, this.#upper, path, stat);
+    return isAnyWhiteout(this.#marks, this.#upper, path, stat);
   }
 
   /** Before a file is a whiteout in a directory, the directory has to say that there may be such. */
