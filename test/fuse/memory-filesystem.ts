@@ -234,7 +234,9 @@ export class MemoryFilesystem implements Filesystem {
   }
 
   read(id: number, _handle: number, offset: number, into: Buffer): number | Deferred<number> {
-    return this.node(id).data.copy(into, 0, offset);
+    return this.node(id)
+      .data.subarray(offset, offset + into.length)
+      .copy(into);
   }
 
   write(id: number, _handle: number, request: WriteRequest): number | Deferred<number> {
@@ -372,7 +374,7 @@ export class MemoryFilesystem implements Filesystem {
   }
 
   #resize(node: MemoryNode, size: number): void {
-    if (size > 1 << 30) {
+    if (size > 1 << 26) {
       throw new FsError(Errno.EFBIG, "memory file");
     }
     const data = Buffer.alloc(size);

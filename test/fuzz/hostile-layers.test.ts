@@ -1,0 +1,145 @@
+/**
+ * Layers with random and crafted marks. What is shown is what the kernel's overlayfs shows with the same options; nothing
+ * from outside of the layers ever shows or is changed, whatever is asked; and nothing is thrown but an errno.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Features } from "../../src/contract/features.ts";
+import { Errno, FsError } from "../../src/errno.ts";
+import { mount, unmount } from "../../src/sys/mount.ts";
+import { setUmask } from "../../src/sys/process.ts";
+import { makeScratch, removeScratch } from "../support/scratch.ts";
+import { Exchange } from "./exchange.ts";
+import { buildLayers, type HostileLayers, hostileLayers, isForKernel, layers } from "./marks.ts";
+import { anyStep, type Step } from "./messages.ts";
+import { noFeatures, openOverlay } from "./overlay.ts";
+import { fuzzing, fuzzLimitMs } from "./settings.ts";
+import { type Shown, shownByFilesystem, shownByMount } from "./shown.ts";
+
+const scratch = makeScratch();
+const area = `${scratch}/tmpfs`;
+const [, ...lowers] = layers;
+
+beforeAll(() => {
+  setUmask(0);
+  mkdirSync(area);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=64m", "none", area]);
+});
+
+afterAll(async () => {
+  expect(await removeScratch(scratch)).toEqual([]);
+});
+
+interface Case {
+  readonly layers: HostileLayers;
+  readonly features: Features;
+  readonly userXattr: boolean;
+  readonly steps: readonly Step[];
+}
+
+const trustedFeatures: fc.Arbitrary<Features> = fc.record({
+  ...Object.fromEntries(Object.entries(noFeatures).map(([name, value]) => [name, fc.constant(value)])),
+  redirect: fc.constantFrom("on", "follow", "nofollow"),
+} as never);
+
+const anyStart = { steps: fc.array(anyStep, { maxLength: 20, size: "max" }) };
+const anyCase: fc.Arbitrary<Case> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      ...anyStart,
+      layers: hostileLayers("trusted."),
+      features: trustedFeatures,
+      userXattr: fc.constant(false),
+    }),
+  },
+  {
+    // What marks of users may lead to is not followed.
+    weight: 1,
+    arbitrary: fc.record({
+      ...anyStart,
+      layers: hostileLayers("user."),
+      features: fc.constant(noFeatures),
+      userXattr: fc.constant(true),
+    }),
+  },
+);
+
+/** What the kernel shows with these features; undefined where it refuses the mount. */
+function kernelShows(base: string, { features: { redirect, index, metacopy, xino, uuid }, userXattr }: Case) {
+  const onOff = (on: boolean) => (on ? "on" : "off");
+  const marks = userXattr ? "userxattr" : `redirect_dir=${redirect},metacopy=${onOff(metacopy)}`;
+  const features = `${marks},index=${onOff(index)},xino=${xino},uuid=${uuid}`;
+  const directories = lowers.map((lower) => `${base}/${lower}`).join(":");
+  mkdirSync(`${base}/mnt`);
+  try {
+    const data = `lowerdir=${directories},upperdir=${base}/upper,workdir=${base}/work,${features}`;
+    mount("overlay", `${base}/mnt`, "overlay", 0, data);
+  } catch (error) {
+    if (error instanceof FsError) {
+      return undefined;
+    }
+    throw error;
+  }
+  try {
+    return shownByMount(`${base}/mnt`);
+  } finally {
+    unmount(`${base}/mnt`, 0);
+    // Its own, and what Veneer would take for another mount's.
+    rmSync(`${base}/work`, { recursive: true });
+    mkdirSync(`${base}/work`);
+  }
+}
+
+/**
+ * Where one lower directory is part of two merged ones, by redirects that no overlay would write, the kernel answers ESTALE
+ * for the one that is looked up while it knows the other: that depends on its caches. Veneer shows both.
+ */
+function withoutDoubles(shown: Shown, byKernel: Shown): Shown {
+  const doubles = Object.keys(byKernel).filter((path) => byKernel[path] === `errno ${Errno.ESTALE}`);
+  const stays = (path: string) => !doubles.some((double) => path === double || path.startsWith(`${double}/`));
+  return Object.fromEntries(Object.entries(shown).filter(([path]) => stays(path)));
+}
+
+const outsideOf = (base: string) =>
+  execFileSync("sh", ["-c", `cd ${base} && find outside -printf '%p %M %U %s %T@ %C@ %n\\n' | sort`]).toString();
+
+let cases = 0;
+
+function tryCase(wanted: Case): void {
+  const { layers: hostile, features, userXattr, steps } = wanted;
+  const base = `${area}/${cases++}`;
+  mkdirSync(base);
+  try {
+    buildLayers(base, hostile);
+    const outside = outsideOf(base);
+    const expected = kernelShows(base, wanted);
+    const descriptors = readdirSync("/proc/self/fd").length;
+    let exchange: Exchange | undefined;
+    const startJob: Exchange["startJob"] = (job, done) => exchange?.startJob(job, done);
+    const filesystem = openOverlay({ base, lowers, features, userXattr, startJob });
+    const shown = shownByFilesystem(filesystem);
+    const notYet = hostile.marks.some(({ name }) => name.endsWith(".metacopy"));
+    if (!notYet && isForKernel(hostile) && expected !== undefined) {
+      expect(withoutDoubles(shown, expected)).toEqual(withoutDoubles(expected, expected));
+    }
+    exchange = new Exchange(filesystem, "EIO is an answer");
+    for (const step of steps) {
+      exchange.serve(step);
+    }
+    exchange.endJobs();
+    const later = shownByFilesystem(filesystem);
+    filesystem.destroy();
+    expect(JSON.stringify([shown, later])).not.toContain("SECRET");
+    expect(outsideOf(base)).toBe(outside);
+    expect(readdirSync("/proc/self/fd").length, "descriptors at the end").toBe(descriptors);
+  } finally {
+    execFileSync("rm", ["-rf", base]);
+  }
+}
+
+test("are shown as the kernel shows them, whatever their marks say", { timeout: fuzzLimitMs }, () => {
+  fc.assert(fc.property(anyCase, tryCase), fuzzing(1));
+});
