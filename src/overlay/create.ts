@@ -16,7 +16,7 @@ import { noteLinks } from "./hard-links.ts";
 import { markImpure } from "./impure.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-import { requireChangeable, requireWritable } from "./protection.ts";
+import { Protection, requireChangeable, requireWritable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { requireDirectory, requireNoMark, resolve } from "./resolver.ts";
 import { defaultAcl } from "./xattrs.ts";
@@ -226,6 +226,7 @@ function adopt(overlay: Overlay, parent: Node, name: Name, { layer, path }: Plac
   const stat = layer.stat(path as LayerPath);
   const ino = overlay.inodes.number(stat.dev, stat.ino);
   const node = overlay.nodes.add(parent, name, { stat, upper: true, lowers: [], ino, hasOrigin: false });
+  node.protection = Protection.none;
   nameWasPut(overlay, parent, name, node);
   return { node, stat };
 }

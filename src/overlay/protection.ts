@@ -24,10 +24,16 @@ export function encodeProtection(bits: number): Buffer {
   return Buffer.from(letters.map(([letter, bit]) => ((bits & bit) === 0 ? "" : letter)).join(""), "latin1");
 }
 
-/** The bits that a value of the xattr stands for: none where a letter is not known, as with Linux. */
-export function decodeProtection(value: Buffer | undefined): number {
+/** The longest value that Linux reads (OVL_PROTATTR_MAX). */
+const longestValue = 32;
+
+/** The bits that a value of the xattr stands for: none where it is too long or has a letter that is not known, as with Linux. */
+function decodeProtection(value: Buffer | undefined): number {
   let bits: number = Protection.none;
-  for (const letter of value?.toString("latin1") ?? "") {
+  if (value === undefined || value.length > longestValue) {
+    return bits;
+  }
+  for (const letter of value.toString("latin1")) {
     const bit = letters.find(([known]) => known === letter)?.[1];
     if (bit === undefined) {
       return Protection.none;

@@ -170,16 +170,13 @@ describeOverlay("protected objects", (overlay) => {
     await refuses("EPERM", m.sys.unlink(`${m.mnt}/a`));
   });
 
-  test("a value with a letter that is not known protects nothing", async () => {
-    const upper = Object.fromEntries(
-      ["", "x", "ix", "ia", "ai"].map((value) => [`v${value}`, file("1", { xattrs: { [mark]: value } })]),
-    );
+  test("a value that is too long or has a letter that is not known protects nothing", async () => {
+    const values = ["", "x", "ix", "ia", "ai", "a".repeat(32), "a".repeat(33)];
+    const upper = Object.fromEntries(values.map((value, n) => [`v${n}`, file("1", { xattrs: { [mark]: value } })]));
     const m = await overlay.mount({ lowers: [{}], upper });
-    const bits = await Promise.all(
-      ["v", "vx", "vix", "via", "vai"].map((name) => protectedBits(m.sys, `${m.mnt}/${name}`)),
-    );
-    expect(bits).toEqual([0, 0, 0, 0x30, 0x30]);
-    expect(await m.sys.listxattr(`${m.mnt}/via`)).toEqual([]);
+    const bits = await Promise.all(values.map((_, n) => protectedBits(m.sys, `${m.mnt}/v${n}`)));
+    expect(bits).toEqual([0, 0, 0, 0x30, 0x30, 0x20, 0]);
+    expect(await m.sys.listxattr(`${m.mnt}/v3`)).toEqual([]);
   });
 
   test("handles that were open before go on as on any file system", async () => {
