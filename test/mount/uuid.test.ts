@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { describeOverlay, type Mounted } from "../support/overlay.ts";
 import { runOk } from "../support/programs.ts";
 import { makeFileSystem, whyWithout } from "../support/scratch.ts";
-import { dir } from "../support/tree.ts";
+import { describeTree, dir } from "../support/tree.ts";
 
 const uuidMark = "trusted.overlay.uuid";
 
@@ -80,5 +80,48 @@ describeOverlay("uuid", (overlay) => {
       expect((await again.sys.lstat(`${m.mnt}/f`)).ino === ino).toBe(mode === "off");
       await again.unmount();
     }
+  });
+
+  test("file systems with the same UUID are not taken for each other", async ({ skip }) => {
+    const why = whyWithout("ext4");
+    skip(why !== undefined, why);
+    const [one, two] = [join(overlay.scratch, "one"), join(overlay.scratch, "two")];
+    await makeFileSystem("ext4", one);
+    await overlay.host.build(one, describeTree({ lower: { f: "1", g: "2" } }));
+    await runOk(["umount", one]);
+    await runOk(["cp", "--sparse=always", `${one}.img`, `${two}.img`], "/", 60_000);
+    await overlay.host.mkdir(two);
+    for (const area of [one, two]) {
+      await runOk(["mount", "-n", "-o", "loop", `${area}.img`, area]);
+    }
+    // The same numbers and handles mean different files from here on.
+    await overlay.host.run(["sh", "-c", `cd ${two}/lower && mv f x && mv g f && mv x h`], {});
+    const [upper, work, mountpoint] = ["upper", "work", "mnt"].map((name) => join(overlay.scratch, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const path of [upper, work, mountpoint]) {
+      await overlay.host.mkdir(path);
+    }
+    const lowers = [`${one}/lower`, `${two}/lower`];
+    const m = await overlay.mountPaths({ lowers, upper, work, mountpoint, options: [] });
+    const names = ["f", "g", "h"];
+    const numbers = async () => {
+      const inos: bigint[] = [];
+      for (const name of names) {
+        inos.push((await m.sys.lstat(join(m.mnt, name))).ino);
+      }
+      return inos;
+    };
+    for (const name of names) {
+      await m.sys.chmod(join(m.mnt, name), 0o600);
+    }
+    await m.remount();
+    const own: bigint[] = [];
+    for (const name of names) {
+      own.push((await overlay.host.lstat(join(upper, name))).ino);
+    }
+    expect(await numbers()).toEqual(own);
   });
 });
