@@ -6,6 +6,7 @@ import {
   mountOverlay,
   type Overlay,
   refuses,
+  unmountOverlay,
   veneerProgram,
 } from "../support/overlay.ts";
 import { runOk, runProgram } from "../support/programs.ts";
@@ -197,8 +198,14 @@ describeOverlay("index=on", (overlay) => {
     expect(await m.sys.readFile(`${m.mnt}/b`)).toBe("data+");
     await m.sys.rename(`${m.mnt}/new`, `${m.mnt}/d/new`);
     await m.unmount();
+    // The kernel then leaves a new directory without the mark that there are copies in it.
+    await mountOverlay("kernel", { ...paths, options: ["index=off"] });
+    await m.sys.mkdir(`${m.mnt}/pure`);
+    await m.sys.rename(`${m.mnt}/d/new`, `${m.mnt}/pure/new`);
+    expect(await overlay.host.listxattr(`${m.upper}/pure`)).not.toContain("trusted.overlay.impure");
+    await unmountOverlay("kernel", m.mnt);
     await mountOverlay(overlay.kind, { ...paths, options: on });
-    const again = await shown(m, "d/new");
+    const again = await shown(m, "pure/new");
     expect(again).toEqual(await shown(m, "b"));
     expect(again.ino).toBe((await overlay.host.lstat(`${m.lowers[0]}/a`)).ino);
     expect(again.nlink).toBe(4);
