@@ -29,7 +29,7 @@ export interface MarkNames {
   readonly uuid: Name;
   /** Where the lower parts of a renamed directory lie. */
   readonly redirect: Name;
-  /** The data of the file are still on a lower; understood only as far as to be refused. */
+  /** The data of the file are in a layer below. */
   readonly metacopy: Name;
 }
 
@@ -160,11 +160,16 @@ export function isAnyWhiteout(marks: MarkNames, layer: MarkedLayer, path: string
   return isWhiteout(stat) || (isEmptyFile && readMark(layer, path, marks.whiteout) !== undefined);
 }
 
-/** @throws EPERM for a file whose data are still in a layer below: reading it would give zeros */
-export function requireData(marks: MarkNames, layer: MarkedLayer, path: string): void {
-  if (layer.listXattrs(path).includes(marks.metacopy)) {
-    throw new FsError(Errno.EPERM, `a file without its data (metacopy), which are not looked for (${path})`);
+/** The value begins with four bytes on its version and the digest of the data, or is empty (struct ovl_metacopy of Linux). */
+const metacopyHeader = 4;
+
+/** Whether the data of a regular file are in a layer below. @throws EIO for a mark that is none */
+export function isMetacopy(marks: MarkNames, layer: Pick<Layer, "getXattr">, path: string): boolean {
+  const value = readMark(layer, path, marks.metacopy);
+  if (value !== undefined && value.length > 0 && value.length < metacopyHeader) {
+    throw new FsError(Errno.EIO, `a file with a metacopy mark that is too short (${path})`);
   }
+  return value !== undefined;
 }
 
 /**

@@ -27,7 +27,7 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
   }
   requireAllowed(overlay, node, changes, byHandle);
   const dropsData = changes.size === 0 && !node.upper;
-  copyUp(overlay, node, dropsData ? "drop" : "keep");
+  copyUp(overlay, node, changes.size === undefined ? "leave" : dropsData ? "drop" : "keep");
   const { layer, path } = overlay.upperPlace(node);
   if (changes.uid !== undefined || changes.gid !== undefined) {
     // The file system clears setuid, setgid and security.capability with it, as chown(2) says.

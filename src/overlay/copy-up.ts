@@ -3,33 +3,37 @@
  * made complete in the workdir and gets its name by one rename, so that each name shows the old object or the new one.
  */
 import { FileType } from "../contract/ids.ts";
-import { Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
-import { FsError } from "../errno.ts";
+import { Parked } from "../contract/slow.ts";
 import type { LayerFile, Place, Stat, WritableLayer } from "../layer/layer.ts";
+import { copyData } from "./copy-data.ts";
 import { isOneFile, linkName, missingNames } from "./hard-links.ts";
 import { markImpure } from "./impure.ts";
+import { bringDataUp, markMetacopy } from "./metacopy.ts";
 import { copyMetadata, putBackTimes, setMark } from "./metadata.ts";
-import { isRemoved, type Link, type Node } from "./node.ts";
+import { type DataSource, isRemoved, type Link, type Node } from "./node.ts";
 import { reopen } from "./open-files.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { encodeOrigin } from "./stored-handle.ts";
 import type { Staged } from "./work-dir.ts";
 
-/** Files up to this size are copied at once when nothing has to be synced. */
-const inlineCopyLimit = 128 * 1024;
 const stagedMode = 0o600;
 
 /**
+ * What is to become of the data of a regular file: they are to be changed ("keep"), or the caller truncates the file anyway
+ * ("drop"), or they are of no concern ("leave"): with the feature metacopy they stay where they are.
+ */
+type DataWanted = "keep" | "drop" | "leave";
+
+/**
  * Makes a node an upper one.
- * @param data "drop" when the caller truncates the file anyway
  * @param names of an indexed file, which have to be in the upper then: all that are known, unless it is known which matter
  * @throws Parked while the data of this file are being copied
  */
 export function copyUp(
   overlay: Overlay,
   node: Node,
-  data: "keep" | "drop" = "keep",
+  data: DataWanted = "leave",
   names: readonly Link[] | undefined = undefined,
 ): void {
   if (node.copyingUp !== undefined) {
@@ -37,6 +41,13 @@ export function copyUp(
   }
   if (!node.upper) {
     copyUpLower(overlay, node, data);
+  } else if (node.data !== undefined) {
+    overlay.writable();
+    // Where they are missing even metadata are not changed, as in Linux.
+    overlay.dataPlace(node);
+    if (data !== "leave") {
+      bringDataUp(overlay, node);
+    }
   }
   for (const link of node.indexed === undefined ? [] : missingNames(overlay, node, node.indexed, names)) {
     copyUp(overlay, link.parent);
@@ -44,7 +55,7 @@ export function copyUp(
   }
 }
 
-function copyUpLower(overlay: Overlay, node: Node, data: "keep" | "drop"): void {
+function copyUpLower(overlay: Overlay, node: Node, data: DataWanted): void {
   overlay.writable();
   if (!isRemoved(node) && node.link !== undefined) {
     copyUp(overlay, node.link.parent);
@@ -69,91 +80,58 @@ function copyUpSpecial(overlay: Overlay, node: Node, from: Place, stat: Stat): v
   } else {
     layer.makeNode(path, node.type | stagedMode, stat.rdevMajor, stat.rdevMinor);
   }
-  finish(overlay, node, { from, stat, staged });
+  finish(overlay, node, { from, stat, staged, data: undefined });
 }
 
-function copyUpFile(overlay: Overlay, node: Node, from: Place, stat: Stat, data: "keep" | "drop"): void {
+function copyUpFile(overlay: Overlay, node: Node, from: Place, stat: Stat, data: DataWanted): void {
+  const source = overlay.dataPlace(node);
   const staged = overlay.writable().work.stage();
-  const size = data === "drop" ? 0 : stat.size;
-  let source: LayerFile | undefined;
-  let target: LayerFile | undefined;
-  let underWay = false;
+  const dispose = () => staged[Symbol.dispose]();
+  let target: LayerFile;
   try {
     target = staged.layer.createFile(staged.path, stagedMode);
-    if (size > 0) {
-      source = from.layer.openFile(from.path, false);
-      if (!overlay.volatile || size > inlineCopyLimit) {
-        underWay = true;
-        throw startCopy(overlay, node, { from, stat, staged, source, target, size });
-      }
-      source.copyTo(target, size);
-    }
-    finish(overlay, node, { from, stat, staged });
-  } finally {
-    if (!underWay) {
-      source?.close();
-      target?.close();
-      staged[Symbol.dispose]();
-    }
+  } catch (error) {
+    dispose();
+    throw error;
   }
+  const metadataOnly = data === "leave" && overlay.features.metacopy && !isRemoved(node);
+  copyData(overlay, node, {
+    from: source,
+    target,
+    size: data === "drop" || metadataOnly ? 0 : stat.size,
+    finish: () => {
+      if (metadataOnly) {
+        markMetacopy(overlay, staged, stat.size);
+      }
+      finish(overlay, node, { from, stat, staged, data: metadataOnly ? { kind: "found", place: source } : undefined });
+    },
+    end: dispose,
+  });
 }
 
 interface Copy {
   readonly from: Place;
   readonly stat: Stat;
   readonly staged: Staged;
-}
-
-interface RunningCopy extends Copy {
-  readonly source: LayerFile;
-  readonly target: LayerFile;
-  readonly size: number;
-}
-
-/** Starts to copy the data elsewhere; when they are there, the file is installed and those who wait go on. */
-function startCopy(overlay: Overlay, node: Node, copy: RunningCopy): Parked {
-  const gate = new Gate();
-  const job: Job = {
-    call: JobCall.copyFile,
-    args: [copy.source.fd, copy.size, copy.target.fd, overlay.volatile ? 0 : 1],
-  };
-  overlay.jobs.start(job, (result) => gate.open(endCopy(overlay, node, copy, result)));
-  node.copyingUp = gate;
-  return new Parked(gate);
-}
-
-/** @returns what went wrong, for those who wait */
-function endCopy(overlay: Overlay, node: Node, copy: RunningCopy, result: number): unknown {
-  node.copyingUp = undefined;
-  try {
-    if (result < 0) {
-      throw new FsError(-result, "copy-up: copy data");
-    }
-    finish(overlay, node, copy);
-    return undefined;
-  } catch (error) {
-    return error;
-  } finally {
-    copy.source.close();
-    copy.target.close();
-    copy.staged[Symbol.dispose]();
-    overlay.nodes.dropIfUnused(node);
-  }
+  /** Where the data stay when metadata alone are copied. */
+  readonly data: DataSource | undefined;
 }
 
 /** The commit point, once what is staged has its data. */
-function finish(overlay: Overlay, node: Node, { from, stat, staged }: Copy): void {
+function finish(overlay: Overlay, node: Node, copy: Copy): void {
   if (isRemoved(node)) {
-    adoptRemoved(overlay, node, from, stat, staged);
+    adoptRemoved(overlay, node, copy);
   } else {
-    install(overlay, node, from, stat, staged);
+    install(overlay, node, copy);
   }
-  // Handles that are open see what is written from now on.
-  reopen(overlay, node, false);
+  if (node.data === undefined) {
+    // Handles that are open see what is written from now on.
+    reopen(overlay, node, false);
+  }
 }
 
 /** Completes the staged object and gives it the name; the parent's times stay as they were. */
-function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: Staged): void {
+function install(overlay: Overlay, node: Node, { from, stat, staged, data }: Copy): void {
   const { upper } = overlay.writable();
   if (node.link === undefined) {
     throw new Error(`copy-up of node ${node.id}, which has no name`);
@@ -164,7 +142,7 @@ function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: 
     const copy = overlay.index.install(staged, encodeOrigin(from), stat);
     node.indexed = copy.indexed;
     overlay.nodes.rememberInode(node, copy.stat);
-    becomeUpper(overlay, node, copy.stat, true);
+    becomeUpper(overlay, node, copy.stat, { keepsInode: true, data });
     return;
   }
   const keepsInode = node.type === FileType.directory || stat.nlink === 1;
@@ -177,7 +155,7 @@ function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: 
   const copyStat = staged.layer.stat(staged.path);
   willBeOnUpper(overlay, parent, node.link.name);
   staged.install(upper, overlay.nodes.upperPath(node), 0);
-  becomeUpper(overlay, node, copyStat, keepsInode);
+  becomeUpper(overlay, node, copyStat, { keepsInode, data });
   // Its ctime can't be kept.
   overlay.notifier.attributesChanged(parent.id);
   putBackTimes(upper, parentPath, times);
@@ -186,18 +164,24 @@ function install(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: 
 /**
  * A removed lower object has no name to be copied up to: its copy lives by a descriptor alone.
  */
-function adoptRemoved(overlay: Overlay, node: Node, from: Place, stat: Stat, staged: Staged): void {
+function adoptRemoved(overlay: Overlay, node: Node, { from, stat, staged, data }: Copy): void {
   copyMetadata(overlay, from, stat, { layer: staged.layer, path: staged.path });
   const anchor = staged.layer.anchor(staged.path);
   node.anchor?.close();
   node.anchor = anchor;
-  becomeUpper(overlay, node, anchor.stat(""), true);
+  becomeUpper(overlay, node, anchor.stat(""), { keepsInode: true, data });
   // Leaving the block of the caller removes the staged name, and with it the last link.
 }
 
-function becomeUpper(overlay: Overlay, node: Node, stat: Stat, keepsInode: boolean): void {
+interface Outcome {
+  readonly keepsInode: boolean;
+  readonly data: DataSource | undefined;
+}
+
+function becomeUpper(overlay: Overlay, node: Node, stat: Stat, { keepsInode, data }: Outcome): void {
   node.upper = true;
-  if (node.type !== FileType.directory) {
+  node.data = data;
+  if (node.type !== FileType.directory && data === undefined) {
     node.lowers = [];
   }
   node.hasOrigin = keepsInode;

@@ -18,6 +18,7 @@ import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { Protection, requireChangeable, requireWritable } from "./protection.ts";
 import { willBeOnUpper } from "./read-names.ts";
+import { setRedirect } from "./redirect.ts";
 import { requireDirectory, requireNoMark, resolve } from "./resolver.ts";
 import { defaultAcl } from "./xattrs.ts";
 
@@ -134,8 +135,11 @@ export function link(overlay: Overlay, node: Node, parent: Node, name: Name): St
   }
   requireWritable(overlay, parent);
   requireChangeable(overlay, node);
-  copyUp(overlay, node, "keep", []);
+  copyUp(overlay, node, "leave", []);
   const state = prepareName(overlay, parent, name);
+  if (node.data !== undefined) {
+    setRedirect(overlay, node, false);
+  }
   if (node.hasOrigin) {
     markImpure(overlay, parent);
   }

@@ -45,7 +45,17 @@ export function sync(
   if (!node.upper || overlay.volatile) {
     return undefined;
   }
+  if (node.data !== undefined) {
+    // The upper has its metadata alone.
+    return dataOnly ? undefined : syncObject(overlay, node);
+  }
   return deferredVoid({ call: dataOnly ? JobCall.syncData : JobCall.sync, args: [file.fd] });
+}
+
+function syncObject(overlay: Overlay, node: Node): Deferred<undefined> {
+  const { layer, path } = overlay.upperPlace(node);
+  const object = layer.openFile(path, false);
+  return deferredVoid({ call: JobCall.sync, args: [object.fd] }, () => object.close());
 }
 
 /** fallocate(2). */

@@ -1,7 +1,7 @@
 /**
- * Of which lower objects a name consists: one file, or directories down to the one that is opaque or has a whiteout or a
- * file below it. A redirect on one of them says under which name, or path, the layers below it are asked.
- * The rules are those of ovl_lookup in Linux (fs/overlayfs/namei.c).
+ * Of which lower objects a name consists: directories down to the one that is opaque or has a whiteout or a file below it, or
+ * one file, and where its data are if it has none (metacopy). A redirect on one of them says under which name, or path, the
+ * layers below it are asked. The rules are those of ovl_lookup in Linux (fs/overlayfs/namei.c).
  */
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
@@ -9,21 +9,33 @@ import type { Stat } from "../layer/layer.ts";
 import {
   isAnyWhiteout,
   isMarkFile,
+  isMetacopy,
   isOpaqueToOthers,
   markFileFor,
   readDirectoryMarks,
-  requireData,
+  readMark,
 } from "../layer/marks.ts";
-import { joinPath, type LowerPart, type Node } from "./node.ts";
+import { type DataSource, joinPath, type LowerPart, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { namesOf } from "./read-names.ts";
-import { parseRedirect, type Redirect } from "./redirect.ts";
+import { follows, parseRedirect, type Redirect } from "./redirect.ts";
 
 /** What a lower has of a name. */
 export interface FoundPart {
   readonly place: LowerPart;
   readonly stat: Stat;
 }
+
+/** What the lowers have of a name. */
+export interface LowerObject {
+  /** One file, or directories; the topmost first. */
+  readonly parts: readonly FoundPart[];
+  /** Of a file that has none itself. */
+  readonly data?: DataSource;
+}
+
+/** What the upper has of the name, which says what the lowers may add to it. */
+export type Above = "nothing" | "directory" | "metacopy";
 
 /** Which layers are still to be asked, and for what. */
 interface Route {
@@ -34,16 +46,28 @@ interface Route {
   readonly known: boolean;
 }
 
-/** The parts of a name on the lowers of a directory, topmost first. @throws what `parseRedirect` does */
-export function lowerParts(overlay: Overlay, parent: Node, name: Name): FoundPart[] {
-  return walk(overlay, parent, { parts: candidates(overlay, parent, name), names: [name], known: true }, false);
-}
-
-/** As `lowerParts`, of a directory whose upper part has a redirect. */
-export function redirectedParts(overlay: Overlay, parent: Node, redirect: Redirect): FoundPart[] {
-  const { root } = overlay.nodes;
-  const parts = redirect.absolute ? root.lowers : parent.lowers;
-  return walk(overlay, parent, { parts, names: redirect.names, known: false }, true);
+/**
+ * What the lowers of a directory have of a name.
+ * @param redirect of the object in the upper
+ * @throws EPERM for marks of features that are off; EIO for a metacopy whose data are nowhere; EINVAL and EACCES for redirects
+ * that are none
+ */
+export function lowerObject(
+  overlay: Overlay,
+  parent: Node,
+  name: Name,
+  above: Above = "nothing",
+  redirect: Redirect | undefined = undefined,
+): LowerObject {
+  const walk = new Walk(overlay, parent, above);
+  if (redirect !== undefined) {
+    walk.turn(redirect);
+  } else if (above === "metacopy") {
+    walk.route = { parts: parent.lowers, names: [name], known: false };
+  } else {
+    walk.route = { parts: candidates(overlay, parent, name), names: [name], known: true };
+  }
+  return walk.run();
 }
 
 /** Whether a lower of `parent` shows something for the name itself, so that it needs a whiteout to be gone. */
@@ -63,37 +87,118 @@ function candidates(overlay: Overlay, parent: Node, name: Name): readonly LowerP
     .map((index) => parent.lowers[index] as LowerPart);
 }
 
-function walk(overlay: Overlay, parent: Node, start: Route, directoriesOnly: boolean): FoundPart[] {
-  const found: FoundPart[] = [];
-  let route = start;
-  for (let index = 0; index < route.parts.length; index++) {
-    const part = route.parts[index] as LowerPart;
-    const look = new Look(overlay, route.names, route.known, isBottom(overlay, parent, part));
-    const object = look.in(part);
-    if (object !== undefined) {
-      if (!isDirectory(object.stat) && (directoriesOnly || found.length > 0)) {
+const nowhere: Route = { parts: [], names: [], known: false };
+
+/** A lookup on its way down the layers. */
+class Walk {
+  route: Route = nowhere;
+  readonly #overlay: Overlay;
+  readonly #parent: Node;
+  #above: Above;
+  #redirected = false;
+  readonly #found: FoundPart[] = [];
+  #data: DataSource | undefined;
+  /** The path that a metacopy names; only such a one is looked for in data-only layers. */
+  #named: readonly Name[] | undefined;
+
+  constructor(overlay: Overlay, parent: Node, above: Above) {
+    this.#overlay = overlay;
+    this.#parent = parent;
+    this.#above = above;
+  }
+
+  run(): LowerObject {
+    let index = 0;
+    while (index < this.route.parts.length) {
+      this.#requireFeatures();
+      const part = this.route.parts[index] as LowerPart;
+      const look = new Look(this.#overlay, this.route, this.#isBottom(part));
+      const object = look.in(part);
+      if (object !== undefined && !this.#take(object, look)) {
         break;
       }
-      found.push(object);
+      if (look.ends) {
+        break;
+      }
+      index += 1;
+      if (look.redirect !== undefined) {
+        this.turn(look.redirect, part);
+        index = 0;
+      } else if (look.isMetacopy && this.route.known) {
+        // The layers below are known by the names of directories alone.
+        this.route = { ...this.route, parts: below(this.#parent.lowers, part), known: false };
+        index = 0;
+      }
     }
-    if (look.ends) {
-      break;
+    this.#findData();
+    return this.#data === undefined ? { parts: this.#found } : { parts: this.#found, data: this.#data };
+  }
+
+  /** The layers below `from`, or all, are asked for something else. */
+  turn({ absolute, names }: Redirect, from?: LowerPart): void {
+    this.#redirected = true;
+    const { known, parts } = this.route;
+    const directory = absolute ? this.#overlay.nodes.root.lowers : from && !known ? parts : this.#parent.lowers;
+    this.route = { parts: from === undefined ? directory : below(directory, from), names, known: false };
+  }
+
+  /** @returns whether it goes with what lies above it */
+  #take(object: FoundPart, look: Look): boolean {
+    const type = object.stat.mode & FileType.mask;
+    if (this.#above === "metacopy") {
+      if (type !== FileType.regular) {
+        return false;
+      }
+      this.#data = look.isMetacopy ? undefined : { kind: "found", place: object.place };
+      if (this.#found.length === 0) {
+        this.#found.push(object);
+      }
+    } else if (this.#above === "directory" && type !== FileType.directory) {
+      return false;
+    } else {
+      this.#found.push(object);
     }
-    if (look.redirect !== undefined) {
-      const { absolute, names } = look.redirect;
-      const parts = absolute ? overlay.nodes.root.lowers : route.known ? parent.lowers : route.parts;
-      route = { parts: below(parts, part), names, known: false };
-      index = -1;
+    if (type === FileType.directory) {
+      this.#above = "directory";
+    } else if (look.isMetacopy) {
+      this.#above = "metacopy";
+      this.#named = look.redirect?.absolute === true ? look.redirect.names : undefined;
+    }
+    return true;
+  }
+
+  /** Data that no lower had may be in a data-only layer; that needs no feature. */
+  #findData(): void {
+    if (this.#above === "metacopy" && this.#data === undefined && this.#found.length > 0) {
+      if (this.#overlay.dataLowers.length > 0 && this.#named !== undefined) {
+        this.#data = { kind: "sought", names: this.#named };
+        return;
+      }
+    }
+    this.#requireFeatures();
+    if (this.#above === "metacopy" && this.#data === undefined) {
+      throw new FsError(Errno.EIO, "a file without its data (metacopy), which are nowhere");
     }
   }
-  return found;
-}
 
-/** Nothing lies below this part: marks for the layers below it mean nothing. */
-function isBottom(overlay: Overlay, parent: Node, part: LowerPart): boolean {
-  const follows = overlay.features.redirect !== "nofollow";
-  const { lowers } = follows ? overlay.nodes.root : parent;
-  return part.layer === lowers[lowers.length - 1]?.layer;
+  #requireFeatures(): void {
+    if (this.#above === "metacopy" && !this.#overlay.features.metacopy) {
+      throw new FsError(Errno.EPERM, "a file without its data (metacopy), which are not looked for");
+    }
+    if (this.#redirected && !follows(this.#overlay)) {
+      throw new FsError(Errno.EPERM, "a redirect, which is not followed");
+    }
+  }
+
+  /** Nothing lies below this part: marks for the layers below it mean nothing. */
+  #isBottom(part: LowerPart): boolean {
+    const { dataLowers, nodes } = this.#overlay;
+    if (dataLowers.length > 0 && this.#above !== "directory") {
+      return false;
+    }
+    const { lowers } = follows(this.#overlay) || dataLowers.length > 0 ? nodes.root : this.#parent;
+    return part.layer === lowers[lowers.length - 1]?.layer;
+  }
 }
 
 /** Those of a directory's parts that lie in layers below that of `part`. */
@@ -107,12 +212,14 @@ class Look {
   ends = false;
   /** What the layers below are to be asked for, if for something else. */
   redirect: Redirect | undefined;
+  /** What was found is a file whose data are further down. */
+  isMetacopy = false;
   readonly #overlay: Overlay;
   readonly #names: readonly Name[];
   readonly #known: boolean;
   readonly #bottom: boolean;
 
-  constructor(overlay: Overlay, names: readonly Name[], known: boolean, bottom: boolean) {
+  constructor(overlay: Overlay, { names, known }: Route, bottom: boolean) {
     this.#overlay = overlay;
     this.#names = names;
     this.#known = known;
@@ -131,10 +238,7 @@ class Look {
       const path = joinPath(part.path, name);
       if (!isDirectory(stat)) {
         this.ends = true;
-        if (isLast && !this.#bottom && (stat.mode & FileType.mask) === FileType.regular) {
-          requireData(this.#overlay.marks, part.layer, path);
-        }
-        return isLast ? { place: { layer: part.layer, path, xattrWhiteouts: false }, stat } : undefined;
+        return isLast ? this.#file(part, path, stat) : undefined;
       }
       part = this.#enter(part, path, index);
       if (isLast) {
@@ -142,6 +246,19 @@ class Look {
       }
     }
     return undefined;
+  }
+
+  #file({ layer }: LowerPart, path: string, stat: Stat): FoundPart {
+    const { marks } = this.#overlay;
+    this.isMetacopy = (stat.mode & FileType.mask) === FileType.regular && isMetacopy(marks, layer, path);
+    if (this.isMetacopy) {
+      this.ends = false;
+      const redirect = this.#bottom ? undefined : readMark(layer, path, marks.redirect);
+      if (redirect !== undefined) {
+        this.#follow(parseRedirect(redirect), this.#names.length - 1);
+      }
+    }
+    return { place: { layer, path, xattrWhiteouts: false }, stat };
   }
 
   #find(part: LowerPart, name: Name): Stat | undefined {
@@ -160,7 +277,7 @@ class Look {
       if (opaque || isOpaqueToOthers(layer, path)) {
         this.ends = true;
       } else if (redirect !== undefined) {
-        this.#follow(parseRedirect(this.#overlay, redirect), index);
+        this.#follow(parseRedirect(redirect), index);
       }
     }
     return { layer, path, xattrWhiteouts };

@@ -6,7 +6,7 @@
 import { FileType, type Name, type NodeId, rootNodeId } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, Stat } from "../layer/layer.ts";
-import { type Indexed, joinPath, type Link, type LowerPart, Node } from "./node.ts";
+import { type DataSource, type Indexed, joinPath, type Link, type LowerPart, Node } from "./node.ts";
 
 /** What a lookup on disk brought to light of an object that has no node yet. */
 export interface Discovery {
@@ -18,6 +18,7 @@ export interface Discovery {
   /** Of an object on a lower: all names that it has there are this one file. */
   readonly isOneFile?: boolean;
   readonly indexed?: Indexed;
+  readonly data?: DataSource;
 }
 
 export interface NodeEvents {
@@ -214,9 +215,10 @@ export class NodeTable {
     return parent;
   }
 
-  #create(type: number, { upper, lowers, ino, hasOrigin, indexed }: Discovery): Node {
+  #create(type: number, { upper, lowers, ino, hasOrigin, indexed, data }: Discovery): Node {
     const node = new Node(this.#nextId, type, upper, lowers, ino, hasOrigin);
     node.indexed = indexed;
+    node.data = data;
     this.#nextId += 1;
     this.#byId.set(node.id, node);
     this.#peak = Math.max(this.#peak, this.size);

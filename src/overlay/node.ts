@@ -4,6 +4,7 @@
  * Invariants:
  * - `type` and `id` never change; `upper` goes from false to true once (copy-up) and never back.
  * - A node that is not upper has at least one lower part. Only directories have more than one, topmost first.
+ * - An upper file has a lower part as long as its data are not in the upper.
  * - The upper object of a node lies at its merged path, so upper paths follow from names alone. An indexed file lies in
  *   the index; of its names only those are in the upper that were linked there.
  * - A node has a name, or is the root, or is removed; a removed node has an anchor.
@@ -18,6 +19,11 @@ export interface LowerPart extends Place {
   /** Of a directory: empty files in it may be whiteouts. */
   readonly xattrWhiteouts: boolean;
 }
+
+/** Where the data of a file lie: at a place, or at a path in a data-only layer, which is looked for when they are needed. */
+export type DataSource =
+  | { readonly kind: "found"; readonly place: Place }
+  | { readonly kind: "sought"; readonly names: readonly Name[] };
 
 /** A name of a node in a directory. Only files with hard links have more than one. */
 export interface Link {
@@ -72,6 +78,8 @@ export class Node {
   inodeKey: string | undefined;
   upper: boolean;
   lowers: readonly LowerPart[];
+  /** Of a file whose object has no data of its own (metacopy). */
+  data: DataSource | undefined;
   /** The inode number shown. */
   ino: number;
   /** It bears the mark of the lower object that it was copied up from. */
@@ -99,7 +107,7 @@ export class Node {
 
 /** A directory that more than one layer contributes to. */
 export function isMerged(node: Node): boolean {
-  return node.upper ? node.lowers.length > 0 : node.lowers.length > 1;
+  return node.directory !== undefined && node.lowers.length > (node.upper ? 0 : 1);
 }
 
 /** An object without a name: unlinked or removed while in use, or never named (O_TMPFILE). */

@@ -44,7 +44,7 @@ export class OpenFiles {
       throw new FsError(Errno.EINVAL, "open of what is not a regular file");
     }
     if (node.open === undefined) {
-      const { layer, path } = this.#overlay.place(node);
+      const { layer, path } = this.#overlay.dataPlace(node);
       return this.#remember(node, this.adopt(node, layer.openFile(path, writable)), writable);
     }
     if (writable && !node.open.file.writable) {
@@ -134,7 +134,7 @@ export class OpenFiles {
   }
 }
 
-/** Gives an open file, if the node is one, a descriptor of its upper object in place of the one it has. */
+/** Gives an open file, if the node is one, a descriptor of its upper object, which has the data, in place of the one it has. */
 export function reopen(overlay: Overlay, node: Node, writable: boolean): void {
   if (node.open !== undefined) {
     const { layer, path } = overlay.upperPlace(node);

@@ -10,6 +10,7 @@ import { Errno, FsError } from "../errno.ts";
 import type { Layer, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { isOpaqueToOthers, type MarkNames, markNames, readDirectoryMarks } from "../layer/marks.ts";
 import type { Logger } from "../log.ts";
+import { findData, withDataBlocks } from "./data-source.ts";
 import { IndexDir } from "./index-dir.ts";
 import { InodeNumbers } from "./inode-numbers.ts";
 import { KeptNames } from "./kept-names.ts";
@@ -163,12 +164,24 @@ export class Overlay {
       : { layer: upper, path: this.nodes.upperPath(node) };
   }
 
+  /** Where the data of a file lie. @throws ENOENT where they are on no data-only layer */
+  dataPlace(node: Node): Place {
+    if (node.data === undefined) {
+      return this.place(node);
+    }
+    if (node.data.kind === "sought") {
+      node.data = { kind: "found", place: findData(this.dataLowers, node.data.names) };
+    }
+    return node.data.place;
+  }
+
   stat(node: Node): Stat {
-    if (node.open !== undefined) {
+    if (node.open !== undefined && node.data === undefined) {
       return node.open.file.stat();
     }
     const { layer, path } = this.place(node);
-    return layer.stat(path);
+    const stat = layer.stat(path);
+    return node.data === undefined ? stat : withDataBlocks(stat, node.data);
   }
 
   /** Lets go of everything on disk; the staging area is removed. */

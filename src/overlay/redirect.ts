@@ -1,6 +1,6 @@
 /**
- * Redirects: where the lower parts of a renamed directory lie. The xattr overlay.redirect on its upper (or on a middle
- * lower) part names them, for the layers below: a name stands in the directory's parent, a path begins at the root of
+ * Redirects: where the lower parts of a renamed directory lie, or the data of a renamed file that has none of its own
+ * (metacopy). The xattr overlay.redirect on the upper (or on a middle lower) part names them, for the layers below: a name stands in the directory's parent, a path begins at the root of
  * each layer. Rules and limits are those of Linux overlayfs (fs/overlayfs/util.c, namei.c and dir.c).
  */
 import type { Name } from "../contract/ids.ts";
@@ -20,8 +20,13 @@ export interface Redirect {
 /** Longer paths are not written (the parameter redirect_max of Linux): the rename answers EXDEV then. */
 const longestRedirect = 256;
 
-/** @throws EPERM where redirects are not followed; EINVAL for a value that is no redirect */
-export function parseRedirect(overlay: Overlay, value: Buffer): Redirect {
+/** Whether redirects are followed. */
+export function follows(overlay: Overlay): boolean {
+  return overlay.features.redirect !== "nofollow";
+}
+
+/** @throws EINVAL for a value that is no redirect */
+export function parseRedirect(value: Buffer): Redirect {
   // The kernel's is a C string.
   const text = value.toString("latin1").split("\0", 1)[0] as string;
   const absolute = text.startsWith("/");
@@ -29,17 +34,14 @@ export function parseRedirect(overlay: Overlay, value: Buffer): Redirect {
   if (value.length === 0 || (absolute ? names.includes("") : names.length > 1)) {
     throw new FsError(Errno.EINVAL, `an invalid redirect (${text})`);
   }
-  if (overlay.features.redirect === "nofollow") {
-    throw new FsError(Errno.EPERM, "a redirect, which is not followed");
-  }
   return { absolute, names };
 }
 
 /**
- * Says on the upper part of a merged directory where its lower parts lie, before it is renamed. While it still has its old
- * name that says nothing new.
+ * Says on the upper part of a merged directory, or of a file without data, where its lower parts lie, before it is renamed.
+ * While it still has its old name that says nothing new.
  * @param sameDirectory only its name is to change
- * @throws EXDEV where that can't be written: mv(1) copies the directory then
+ * @throws EXDEV where that can't be written: mv(1) makes a copy then
  */
 export function setRedirect(overlay: Overlay, node: Node, sameDirectory: boolean): void {
   const { layer, path } = overlay.upperPlace(node);
@@ -49,7 +51,7 @@ export function setRedirect(overlay: Overlay, node: Node, sameDirectory: boolean
   }
   const value = sameDirectory ? (node.link?.name as Name) : pathInLowers(overlay, node);
   if (value.length > longestRedirect) {
-    throw new FsError(Errno.EXDEV, "rename of a directory whose redirect would be too long");
+    throw new FsError(Errno.EXDEV, "a redirect would be too long");
   }
   try {
     layer.setXattr(path, overlay.marks.redirect, Buffer.from(value, "latin1"), 0);

@@ -34,7 +34,7 @@ export function removeFile(overlay: Overlay, parent: Node, name: Name): void {
  */
 export function willLoseName(overlay: Overlay, node: Node, link: Link): void {
   if (overlay.index !== undefined && (node.indexed !== undefined || isOneFile(overlay, overlay.stat(node)))) {
-    copyUp(overlay, node, "keep", [link]);
+    copyUp(overlay, node, "leave", [link]);
     noteLinks(overlay, node);
   }
 }

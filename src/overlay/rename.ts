@@ -56,7 +56,7 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
   if (target !== undefined) {
     requireReplaceable(overlay, source, target, flags);
   }
-  copyUp(overlay, source, "keep", [from]);
+  copyUp(overlay, source, "leave", [from]);
   copyUp(overlay, to.parent);
   if (target !== undefined) {
     willLoseName(overlay, target, to);
@@ -91,8 +91,8 @@ function exchange(overlay: Overlay, from: NameIn, source: Node, to: NameIn, targ
   if (target === source) {
     return;
   }
-  copyUp(overlay, source, "keep", [from]);
-  copyUp(overlay, target, "keep", [to]);
+  copyUp(overlay, source, "leave", [from]);
+  copyUp(overlay, target, "leave", [to]);
   prepareMove(overlay, source, from.parent, to.parent);
   prepareMove(overlay, target, to.parent, from.parent);
   const oldPath = overlay.nodes.upperPathOf(from.parent, from.name);
@@ -147,14 +147,17 @@ function prepareMove(overlay: Overlay, node: Node, oldParent: Node, newParent: N
   if (node.hasOrigin) {
     markImpure(overlay, newParent);
   }
-  if (node.type !== FileType.directory) {
-    return;
-  }
   if (node.lowers.length > 0) {
-    setRedirect(overlay, node, oldParent === newParent);
-  } else if (newParent.lowers.length > 0) {
+    setRedirect(overlay, node, oldParent === newParent && !mayHaveOtherNames(node));
+  } else if (node.type === FileType.directory && newParent.lowers.length > 0) {
     overlay.writable().opaque.set(overlay.upperPlace(node));
   }
+}
+
+/** Whether other names of a file may stand for the same upper object: what says where its data are must hold for them, too. */
+function mayHaveOtherNames(node: Node): boolean {
+  const [lower] = node.lowers;
+  return node.type !== FileType.directory && lower !== undefined && lower.layer.stat(lower.path).nlink > 1;
 }
 
 /**

@@ -4,16 +4,17 @@
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerPath, Stat } from "../layer/layer.ts";
-import { readDirectoryMarks, requireData } from "../layer/marks.ts";
+import { isMetacopy, readDirectoryMarks } from "../layer/marks.ts";
+import { withDataBlocks } from "./data-source.ts";
 import { findIndexed, indexedAs, isOneFile } from "./hard-links.ts";
 import { isImpure } from "./impure.ts";
-import { type FoundPart, lowerParts, redirectedParts } from "./lower-walk.ts";
-import { isMerged, isRemoved, type Node } from "./node.ts";
+import { type FoundPart, type LowerObject, lowerObject } from "./lower-walk.ts";
+import { type DataSource, type Indexed, isMerged, isRemoved, type Node } from "./node.ts";
 import type { Discovery } from "./node-table.ts";
 import { originOf } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { namesOf } from "./read-names.ts";
-import { parseRedirect } from "./redirect.ts";
+import { follows, parseRedirect } from "./redirect.ts";
 
 /**
  * What a name stands for.
@@ -54,14 +55,14 @@ export function resolve(overlay: Overlay, parent: Node, name: Name): Resolution 
   const mayBeOnUpper = parent.upper && (names === undefined || names.mayBeOnUpper(name));
   const onUpper = mayBeOnUpper ? overlay.forms?.whiteouts.find(upperPath) : undefined;
   if (onUpper === undefined) {
-    const parts = lowerParts(overlay, parent, name);
-    return parts.length === 0 ? absent : foundOnLowers(overlay, parts);
+    const object = lowerObject(overlay, parent, name);
+    return object.parts.length === 0 ? absent : foundOnLowers(overlay, object);
   }
   if (onUpper === "whiteout") {
     return whitedOut;
   }
   if (!isDirectory(onUpper)) {
-    return foundFile(overlay, parent, upperPath, onUpper);
+    return foundFile(overlay, parent, name, upperPath, onUpper);
   }
   return foundDirectory(overlay, parent, name, upperPath, onUpper);
 }
@@ -112,14 +113,17 @@ export function requireDirectory(node: Node): void {
   }
 }
 
-function foundOnLowers(overlay: Overlay, parts: readonly FoundPart[]): Found {
+function foundOnLowers(overlay: Overlay, { parts, data }: LowerObject): Found {
   const { place, stat } = parts[0] as FoundPart;
   const ino = overlay.inodes.number(stat.dev, stat.ino);
   const copy = findIndexed(overlay, place, stat);
   if (copy !== undefined) {
-    return { kind: "found", ...copy, upper: true, lowers: [], ino, hasOrigin: true };
+    const found: Found = { kind: "found", ...copy, upper: true, lowers: [], ino, hasOrigin: true };
+    return isIndexedMetacopy(overlay, copy.indexed)
+      ? withData({ ...found, lowers: [place] }, data ?? { kind: "found", place })
+      : found;
   }
-  return {
+  const found: Found = {
     kind: "found",
     stat,
     upper: false,
@@ -128,32 +132,53 @@ function foundOnLowers(overlay: Overlay, parts: readonly FoundPart[]): Found {
     hasOrigin: false,
     isOneFile: isOneFile(overlay, stat),
   };
+  return data === undefined ? found : withData(found, data);
 }
 
-function foundFile(overlay: Overlay, parent: Node, path: LayerPath, stat: Stat): Found {
-  const mayBeIndexed = overlay.index !== undefined && stat.nlink > 1;
-  const mayBeCopy = overlay.upper !== undefined && (mayBeIndexed || isImpure(overlay, parent));
-  if (mayBeCopy && isRegular(stat)) {
-    requireData(overlay.marks, overlay.upper, path);
+/** @throws EPERM where the data of such files are not looked for */
+function isIndexedMetacopy(overlay: Overlay, indexed: Indexed): boolean {
+  const place = overlay.index?.place(indexed);
+  if (place === undefined || !isMetacopy(overlay.marks, place.layer, place.path)) {
+    return false;
   }
-  const origin = mayBeCopy ? originOf(overlay, path, stat) : undefined;
-  const indexed = origin && indexedAs(overlay, path, stat, origin);
+  if (!overlay.features.metacopy) {
+    throw new FsError(Errno.EPERM, "a file without its data (metacopy), which are not looked for");
+  }
+  return true;
+}
+
+function withData(found: Found, data: DataSource): Found {
+  return { ...found, data, stat: withDataBlocks(found.stat, data) };
+}
+
+function foundFile(overlay: Overlay, parent: Node, name: Name, path: LayerPath, stat: Stat): Found {
+  const isCopyOfMetadata =
+    overlay.upper !== undefined && isRegular(stat) && isMetacopy(overlay.marks, overlay.upper, path);
+  const below = isCopyOfMetadata ? objectBelow(overlay, parent, name, path, "metacopy") : undefined;
+  const mayBeIndexed = overlay.index !== undefined && stat.nlink > 1;
+  const mayBeCopy = overlay.upper !== undefined && (isCopyOfMetadata || mayBeIndexed || isImpure(overlay, parent));
+  const mark = mayBeCopy ? originOf(overlay, path, stat) : undefined;
+  const indexed = mark && indexedAs(overlay, path, stat, mark);
+  const origin = mark ?? below?.parts[0]?.stat;
   // Of a lower file with several names there may be several copies, unless it is indexed: each has its own number.
   const { dev, ino } = origin !== undefined && (origin.nlink === 1 || indexed !== undefined) ? origin : stat;
-  return {
+  const found: Found = {
     kind: "found",
     stat,
     upper: true,
-    lowers: [],
+    lowers: below?.parts.map((part) => part.place) ?? [],
     ino: overlay.inodes.number(dev, ino),
-    hasOrigin: origin !== undefined,
+    hasOrigin: mark !== undefined,
     ...(indexed && { indexed }),
   };
+  return below?.data === undefined ? found : withData(found, below.data);
 }
 
 /** A merged directory shows the inode number of its topmost lower part, as before its copy-up. */
 function foundDirectory(overlay: Overlay, parent: Node, name: Name, path: LayerPath, stat: Stat): Found {
-  const parts = partsBelow(overlay, parent, name, path).filter((part) => isDirectory(part.stat));
+  // Where no redirect is followed, only those below a directory with lower parts, or moved to an impure one, are looked for.
+  const mayBeMerged = follows(overlay) || parent.lowers.length > 0 || isImpure(overlay, parent);
+  const { parts } = mayBeMerged ? objectBelow(overlay, parent, name, path, "directory") : { parts: [] };
   const { dev, ino } = parts[0]?.stat ?? stat;
   return {
     kind: "found",
@@ -165,20 +190,22 @@ function foundDirectory(overlay: Overlay, parent: Node, name: Name, path: LayerP
   };
 }
 
-/** What the lowers add to a directory of the upper. */
-function partsBelow(overlay: Overlay, parent: Node, name: Name, path: LayerPath): FoundPart[] {
-  // Where no redirect is followed, only those below a directory with lower parts, or moved to an impure one, are looked for.
-  const follows = overlay.features.redirect !== "nofollow";
-  if (overlay.upper === undefined || !(follows || parent.lowers.length > 0 || isImpure(overlay, parent))) {
-    return [];
+/** What the lowers add to an object of the upper. */
+function objectBelow(
+  overlay: Overlay,
+  parent: Node,
+  name: Name,
+  path: LayerPath,
+  above: "directory" | "metacopy",
+): LowerObject {
+  if (overlay.upper === undefined) {
+    return { parts: [] };
   }
   const { opaque, redirect } = readDirectoryMarks(overlay.marks, overlay.upper, path);
-  if (opaque || overlay.forms?.opaque.isSetByFile(path) === true) {
-    return [];
+  if (above === "directory" && (opaque || overlay.forms?.opaque.isSetByFile(path) === true)) {
+    return { parts: [] };
   }
-  return redirect === undefined
-    ? lowerParts(overlay, parent, name)
-    : redirectedParts(overlay, parent, parseRedirect(overlay, redirect));
+  return lowerObject(overlay, parent, name, above, redirect && parseRedirect(redirect));
 }
 
 function isRegular(stat: Stat): boolean {

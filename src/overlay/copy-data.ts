@@ -1,0 +1,77 @@
+/** Copies the data of a file to the upper: at once where that takes no time, else by a job, while the file is parked at its gate. */
+import { Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
+import { FsError } from "../errno.ts";
+import type { LayerFile, Place } from "../layer/layer.ts";
+import type { Node } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+
+/** Files up to this size are copied at once when nothing has to be synced. */
+const inlineCopyLimit = 128 * 1024;
+
+export interface DataCopy {
+  readonly from: Place;
+  /** Has no data yet. It is closed in the end. */
+  readonly target: LayerFile;
+  readonly size: number;
+  /** What is left to do when the data are there, on disk unless the mount is volatile. */
+  finish(): void;
+  /** Is called in the end, well or not. */
+  end(): void;
+}
+
+/** @throws Parked while the data are being copied; those who wait are told what goes wrong */
+export function copyData(overlay: Overlay, node: Node, copy: DataCopy): void {
+  let source: LayerFile | undefined;
+  let underWay = false;
+  try {
+    if (copy.size > 0) {
+      source = copy.from.layer.openFile(copy.from.path, false);
+      if (!overlay.volatile || copy.size > inlineCopyLimit) {
+        underWay = true;
+        throw startCopy(overlay, node, source, copy);
+      }
+      source.copyTo(copy.target, copy.size);
+    }
+    copy.finish();
+  } finally {
+    if (!underWay) {
+      close(source, copy);
+    }
+  }
+}
+
+function startCopy(overlay: Overlay, node: Node, source: LayerFile, copy: DataCopy): Parked {
+  const gate = new Gate();
+  const job: Job = {
+    call: JobCall.copyFile,
+    args: [source.fd, copy.size, copy.target.fd, overlay.volatile ? 0 : 1],
+  };
+  overlay.jobs.start(job, (result) => {
+    node.copyingUp = undefined;
+    gate.open(endCopy(source, copy, result));
+    overlay.nodes.dropIfUnused(node);
+  });
+  node.copyingUp = gate;
+  return new Parked(gate);
+}
+
+/** @returns what went wrong, for those who wait */
+function endCopy(source: LayerFile, copy: DataCopy, result: number): unknown {
+  try {
+    if (result < 0) {
+      throw new FsError(-result, "copy-up: copy data");
+    }
+    copy.finish();
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    close(source, copy);
+  }
+}
+
+function close(source: LayerFile | undefined, copy: DataCopy): void {
+  source?.close();
+  copy.target.close();
+  copy.end();
+}
