@@ -30,6 +30,8 @@ export interface MountRequest {
 /** What `mountOverlay` mounts; relative paths are resolved from `cwd`. */
 export interface MountPaths {
   readonly lowers: readonly string[];
+  /** Data-only layers, below all lowers. */
+  readonly dataLowers?: readonly string[];
   readonly upper: string | null;
   readonly work: string | null;
   readonly mountpoint: string;
@@ -46,7 +48,8 @@ const withoutUserxattr = ["redirect_dir=off", "metacopy=off"];
 
 /** Mounts by mount(8) or by `veneer mount`; fails with what the program said. */
 export async function mountOverlay(kind: OverlayKind, paths: MountPaths): Promise<void> {
-  const layers = [`lowerdir=${paths.lowers.map(escapeLayer).join(":")}`];
+  const dataLowers = (paths.dataLowers ?? []).map((path) => `::${escapeLayer(path)}`);
+  const layers = [`lowerdir=${paths.lowers.map(escapeLayer).join(":")}${dataLowers.join("")}`];
   if (paths.upper !== null) {
     layers.push(`upperdir=${paths.upper}`, `workdir=${paths.work}`);
   }
