@@ -1,0 +1,87 @@
+/**
+ * Preloaded into a daemon under test (`NODE_OPTIONS=--require`), in each of its threads: stands between Veneer and the C
+ * library, counts the system calls that change something, and stops or fails the one that the control file names.
+ * Nothing of Veneer is changed by it.
+ *
+ * The control file, of which VENEER_FAULTS has the path, is an array of 32-bit numbers as faults.ts has them. It is read anew
+ * at each call, so that all threads and the test see one count. What was called is appended to a file beside it.
+ */
+const { appendFileSync, openSync, readSync, writeSync } = require("node:fs");
+const koffi = require("koffi");
+const { functionName, isKnown, kindOf } = require("./system-calls.cjs");
+
+const path = process.env.VENEER_FAULTS;
+const Field = { mode: 0, at: 1, errno: 2, opens: 3, count: 4, fired: 5, nodes: 6 };
+const Mode = { off: 0, count: 1, before: 2, after: 3, fail: 4 };
+const words = new Int32Array(7);
+const bytes = Buffer.from(words.buffer);
+const control = path === undefined ? -1 : openSync(path, "r+");
+let nodeTable;
+
+function put(field, value) {
+  words[field] = value;
+  writeSync(control, bytes, field * 4, 4, field * 4);
+}
+
+function killSelf() {
+  process.kill(process.pid, "SIGKILL");
+}
+
+/** Calls `real`, unless this is the call to fail or to die before. */
+function intercept(kind, real, args) {
+  readSync(control, bytes, 0, bytes.length, 0);
+  const mode = words[Field.mode];
+  if (mode === Mode.off || (kind === "open" && words[Field.opens] === 0)) {
+    return real(...args);
+  }
+  put(Field.count, words[Field.count] + 1);
+  put(Field.nodes, nodeTable?.size ?? -1);
+  appendFileSync(`${path}.trace`, `${kind}\n`);
+  if (words[Field.count] !== words[Field.at] || mode === Mode.count) {
+    return real(...args);
+  }
+  put(Field.fired, 1);
+  if (mode === Mode.before) {
+    killSelf();
+  }
+  if (mode === Mode.fail) {
+    koffi.errno(words[Field.errno]);
+    return -1;
+  }
+  const result = real(...args);
+  killSelf();
+  return result;
+}
+
+function wrap(library) {
+  return {
+    func(prototype) {
+      const real = library.func(prototype);
+      const name = functionName(prototype);
+      if (!isKnown(name)) {
+        throw new Error(`the C function ${name} is not in test/crash/system-calls.cjs`);
+      }
+      return (...args) => {
+        const kind = kindOf(name, args);
+        return kind === undefined ? real(...args) : intercept(kind, real, args);
+      };
+    },
+  };
+}
+
+/** The serving thread's table of nodes shows itself when it is first used. */
+function watchNodes({ NodeTable }) {
+  const get = NodeTable.prototype.get;
+  NodeTable.prototype.get = function (id) {
+    nodeTable = this;
+    return get.call(this, id);
+  };
+}
+
+if (control !== -1) {
+  // The native part is one for this koffi and for the one that Veneer imports.
+  const native = Object.values(require.cache).find((module) => module.filename.endsWith(".node")).exports;
+  const load = native.load;
+  native.load = (...args) => wrap(load(...args));
+  import("../../dist/overlay/node-table.js").then(watchNodes);
+}

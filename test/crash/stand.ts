@@ -1,0 +1,178 @@
+/** Layers on disk with one directory a scenario, and the mounts over them: Veneer with faults, and the kernel's overlayfs. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { type Agent, startAgent } from "../support/agent.ts";
+import { mountOverlay, unmountOverlay, veneerProgram } from "../support/overlay.ts";
+import { runOk } from "../support/programs.ts";
+import type { Snapshot } from "../support/tree.ts";
+import { Faults } from "./faults.ts";
+import { type Dated, normalised, type State } from "./states.ts";
+
+export class Stand {
+  readonly faults: Faults;
+  /** Works in the mount, as root. */
+  readonly sys: Agent = startAgent();
+  readonly #area: string;
+  readonly #options: readonly string[];
+  #lowers: Snapshot[] = [];
+  #daemon: ChildProcess | undefined;
+  #log = "";
+
+  /** @param area an empty directory */
+  constructor(area: string, options: readonly string[]) {
+    this.#area = area;
+    this.#options = options;
+    this.faults = new Faults(join(area, "faults"));
+    for (const name of ["l0", "l1", "upper", "work", "mnt"]) {
+      mkdirSync(join(area, name));
+    }
+  }
+
+  get #paths() {
+    return {
+      lowers: [join(this.#area, "l0"), join(this.#area, "l1")],
+      upper: join(this.#area, "upper"),
+      work: join(this.#area, "work"),
+      mountpoint: join(this.#area, "mnt"),
+      options: this.#options,
+    };
+  }
+
+  get pid(): number {
+    return this.#daemon?.pid ?? 0;
+  }
+
+  /** What is left in the staging area. */
+  get staged(): string[] {
+    return readdirSync(this.stagingPath);
+  }
+
+  get stagingPath(): string {
+    return join(this.#area, "work", "work");
+  }
+
+  /** How many the daemon has open. */
+  get descriptors(): number {
+    return readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+
+  inMount(directory: string): (name: string) => string {
+    return (name) => join(this.#paths.mountpoint, directory, name);
+  }
+
+  /** Adds a directory to each layer that has one for it. */
+  async build(directory: string, { lower, below, upper }: { lower: Dated; below?: Dated; upper?: Dated }) {
+    const { lowers, upper: upperPath } = this.#paths;
+    for (const [root, tree] of [
+      [lowers[0], lower],
+      [lowers[1], below],
+      [upperPath, upper],
+    ] as const) {
+      if (root !== undefined && tree !== undefined) {
+        mkdirSync(join(root, directory));
+        await this.sys.build(join(root, directory), tree);
+      }
+    }
+  }
+
+  /** From now on the lowers must stay as they are. */
+  async seal(): Promise<void> {
+    this.#lowers = await this.#snapshotLowers();
+  }
+
+  /** What has changed in the lowers since they were sealed. */
+  async harmToLowers(): Promise<string[]> {
+    const now = await this.#snapshotLowers();
+    return now.flatMap((snapshot, at) =>
+      isDeepStrictEqual(snapshot, this.#lowers[at]) ? [] : [`the lower ${at} is no longer what it was`],
+    );
+  }
+
+  /** Mounts Veneer as a child in the foreground, with the fault points in it. */
+  async mountVeneer(): Promise<void> {
+    const { lowers, upper, work, mountpoint } = this.#paths;
+    const options = [`lowerdir=${lowers.join(":")}`, `upperdir=${upper}`, `workdir=${work}`, ...this.#options];
+    const daemon = spawn(veneerProgram, ["mount", "-f", "-o", options.join(","), mountpoint], {
+      env: { ...process.env, ...this.faults.environment },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.#daemon = daemon;
+    this.#log = "";
+    await new Promise<void>((resolve, reject) => {
+      const limit = setTimeout(() => reject(new Error(`no mount after 20 s: ${this.#log}`)), 20_000);
+      daemon.stderr.setEncoding("utf8").on("data", (text: string) => {
+        this.#log += text;
+        if (this.#log.includes('"mounted"')) {
+          clearTimeout(limit);
+          resolve();
+        }
+      });
+      daemon.once("exit", (code, signal) => {
+        clearTimeout(limit);
+        reject(new Error(`the daemon ended with ${signal ?? code}: ${this.#log}`));
+      });
+    });
+  }
+
+  /** Whether the daemon was killed by its fault; what it logged as an error is a failure of the test. */
+  get isDead(): boolean {
+    return this.#daemon === undefined || this.#daemon.signalCode !== null || this.#daemon.exitCode !== null;
+  }
+
+  /** Resolves when the daemon that is to be killed has gone, and takes its dead mount away. */
+  async clearKilled(): Promise<void> {
+    await this.#ended(10_000);
+    await runOk(["umount", "-l", this.#paths.mountpoint]);
+  }
+
+  /** Errors and worse that the daemon has logged since it was started. */
+  get errorsLogged(): string[] {
+    return this.#log.split("\n").filter((line) => /"level":"error"/.test(line));
+  }
+
+  async unmountVeneer(): Promise<void> {
+    await unmountOverlay("veneer", this.#paths.mountpoint);
+    await this.#ended(10_000);
+  }
+
+  /** What the kernel's overlayfs shows of these directories, over the same layers with the same options. */
+  async byKernel<T>(look: () => Promise<T>): Promise<T> {
+    await mountOverlay("kernel", this.#paths);
+    try {
+      return await look();
+    } finally {
+      await unmountOverlay("kernel", this.#paths.mountpoint);
+    }
+  }
+
+  /** What the mount shows of a directory. */
+  async look(directory: string): Promise<State> {
+    return normalised(await this.sys.snapshot(this.inMount(directory)("."), {}));
+  }
+
+  async discard(): Promise<void> {
+    await this.sys.end();
+    this.#daemon?.kill("SIGKILL");
+    this.faults.close();
+  }
+
+  async #ended(limitMs: number): Promise<void> {
+    const daemon = this.#daemon;
+    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) {
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const limit = setTimeout(() => reject(new Error(`the daemon has not ended after ${limitMs} ms`)), limitMs);
+      daemon.once("exit", () => {
+        clearTimeout(limit);
+        resolve();
+      });
+    });
+  }
+
+  #snapshotLowers(): Promise<Snapshot[]> {
+    return Promise.all(this.#paths.lowers.map((lower) => this.sys.snapshot(lower, {})));
+  }
+}
