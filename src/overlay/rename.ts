@@ -63,8 +63,10 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
   }
   prepareMove(overlay, source, from.parent, to.parent);
   using reach = target === undefined ? undefined : keepReachable(overlay, target);
-  const cleared = target?.type === FileType.directory && clearUpperDirectory(overlay, to);
-  moveOnDisk(overlay, from, to, source.type === FileType.directory, target !== undefined && !cleared);
+  if (target?.type === FileType.directory) {
+    clearUpperDirectory(overlay, to);
+  }
+  moveOnDisk(overlay, from, to, source.type === FileType.directory, target !== undefined);
   if (target !== undefined && reach !== undefined) {
     detach(overlay, target, to.parent, to.name, reach);
   }
@@ -163,18 +165,17 @@ function mayHaveOtherNames(node: Node): boolean {
 /**
  * An empty merged directory that is to be replaced may have marks in its upper part, which would make the rename
  * fail: an empty opaque one takes its place first.
- * @returns whether, as no empty directory can be opaque there, nothing has the name any more
+ * @throws EXDEV where no empty directory can be opaque
  */
-function clearUpperDirectory(overlay: Overlay, { parent, name }: NameIn): boolean {
-  const { upper, work, whiteouts, opaque } = overlay.writable();
+function clearUpperDirectory(overlay: Overlay, { parent, name }: NameIn): void {
+  const { upper, work, opaque } = overlay.writable();
   const path = overlay.nodes.upperPathOf(parent, name);
   const stat = upper.find(path);
   if (stat === undefined || upper.list(path).length === 0) {
-    return false;
+    return;
   }
   if (!opaque.fitsEmptyDirectory) {
-    whiteouts.replaceDirectory(path);
-    return true;
+    throw new FsError(Errno.EXDEV, "rename over a directory that is opaque by a file in it");
   }
   using cleared = work.stage();
   cleared.layer.makeDirectory(cleared.path, 0o700);
@@ -183,7 +184,6 @@ function clearUpperDirectory(overlay: Overlay, { parent, name }: NameIn): boolea
   cleared.layer.setTimes(cleared.path, stat.atime, stat.mtime);
   opaque.set(cleared);
   cleared.layer.rename(cleared.path, upper, path, RenameFlag.exchange);
-  return false;
 }
 
 function moveNode(overlay: Overlay, node: Node, from: NameIn, to: NameIn): void {

@@ -13,7 +13,8 @@ const setGid = 0o2000;
 /** @throws ENODATA when there is none of that name */
 export function getXattr(overlay: Overlay, node: Node, name: Name): Buffer {
   const { layer, path } = overlay.place(node);
-  const value = layer.getXattr(path, escapedXattr(overlay.marks, name));
+  // An ACL is what the kernel asks for to check permissions: where the file system has none it must hear that there is none.
+  const value = isAcl(name) ? readMark(layer, path, name) : layer.getXattr(path, escapedXattr(overlay.marks, name));
   if (value === undefined) {
     throw new FsError(Errno.ENODATA, "no such xattr");
   }

@@ -206,6 +206,9 @@ export class MemoryFilesystem implements Filesystem {
     if (flags === 1 && target !== undefined) {
       throw new FsError(Errno.EEXIST, newName);
     }
+    if (flags === 0 && target !== undefined && target.children.size > 0) {
+      throw new FsError(Errno.ENOTEMPTY, newName);
+    }
     from.delete(name);
     to.set(newName, node);
     if (flags === 2 && target !== undefined) {
