@@ -83,7 +83,8 @@ export function linkName(overlay: Overlay, node: Node, { parent, name }: Link): 
   putBackTimes(upper, parentPath, times);
   overlay.notifier.attributesChanged(parent.id);
   overlay.notifier.attributesChanged(node.id);
-  noteLinks(overlay, node);
+  // The count by the lower, noted above, is right too, and is noted by the upper before that changes.
+  attempt(overlay, "an indexed file keeps its link count by its lower", () => noteLinks(overlay, node));
 }
 
 /** To be called before an upper name of a file comes or goes: its count of names is right before and after. */
@@ -100,7 +101,7 @@ export function leaveIndex(overlay: Overlay, node: Node): void {
   if (indexed === undefined || node.link !== undefined) {
     return;
   }
-  try {
+  attempt(overlay, "the index could not be cleaned", () => {
     const { nlink } = overlay.stat(node);
     if (nlink + indexed.surplus > 0) {
       return;
@@ -113,10 +114,17 @@ export function leaveIndex(overlay: Overlay, node: Node): void {
     }
     overlay.index?.remove(indexed);
     node.indexed = undefined;
+  });
+}
+
+/** What is no reason to fail: a later call, or the next mount, makes up for it. */
+function attempt(overlay: Overlay, failure: string, act: () => void): void {
+  try {
+    act();
   } catch (error) {
     if (!(error instanceof FsError)) {
       throw error;
     }
-    overlay.log.warn({ err: error }, "the index could not be cleaned");
+    overlay.log.warn({ err: error }, failure);
   }
 }

@@ -98,9 +98,9 @@ export class IndexDir {
     }
     staged.layer.setXattr(staged.path, this.#marks.origin, origin, 0);
     staged.layer.setXattr(staged.path, this.#marks.nlink, encodeLinkCount("L", 0), 0);
+    const stat = staged.layer.stat(staged.path);
     const path = pathOf(origin);
     staged.install(this.#work, path, 0);
-    const stat = this.#work.stat(path);
     const surplus = lower.nlink - stat.nlink;
     return { stat, indexed: { path, lowerLinks: lower.nlink, surplus, allLinked: false } };
   }
@@ -112,8 +112,11 @@ export class IndexDir {
 
   /** Notes how many names a file has, by the link count that is not about to change. */
   noteLinks({ path, surplus, lowerLinks }: Indexed, relativeTo: "L" | "U", upperLinks: number): void {
-    const difference = relativeTo === "U" ? surplus : upperLinks + surplus - lowerLinks;
-    this.#work.setXattr(path, this.#marks.nlink, encodeLinkCount(relativeTo, difference), 0);
+    const note = encodeLinkCount(relativeTo, relativeTo === "U" ? surplus : upperLinks + surplus - lowerLinks);
+    // Mostly it says so already: removing a name takes no room then.
+    if (this.#work.getXattr(path, this.#marks.nlink)?.equals(note) !== true) {
+      this.#work.setXattr(path, this.#marks.nlink, note, 0);
+    }
   }
 
   /** The last name of the file is gone. */
