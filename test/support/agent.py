@@ -863,14 +863,17 @@ def write_drop_caches(proc):
         f.write("2\n")
 
 
-def serve():
+def serve(calls):
+    """Until stdin ends; `calls` holds the functions."""
+    sys.stdin.reconfigure(encoding="latin1")
+    os.umask(0o022)
     answer = os.fdopen(os.dup(1), "w", buffering=1, encoding="latin1", newline="\n")
     os.dup2(2, 1)
     for line in sys.stdin:
         request = json.loads(line, object_hook=unbig)
         reply = {}
         try:
-            reply["result"] = globals()["call_" + request["call"]](*request["args"])
+            reply["result"] = calls["call_" + request["call"]](*request["args"])
         except OSError as e:
             reply["errno"] = ERRNO_NAMES.get(e.errno, str(e.errno))
         except BaseException:
@@ -879,6 +882,5 @@ def serve():
         answer.write(json.dumps(reply) + "\n")
 
 
-sys.stdin.reconfigure(encoding="latin1")
-os.umask(0o022)
-serve()
+if __name__ == "__main__":
+    serve(globals())

@@ -204,15 +204,17 @@ interface Reply {
   readonly failure?: string;
 }
 
-const script = fileURLToPath(new URL("agent.py", import.meta.url));
-const callLimitMs = 30_000;
+const agentScript = fileURLToPath(new URL("agent.py", import.meta.url));
+const agentLimitMs = 30_000;
 
 class AgentProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #waiting: Waiting[] = [];
   readonly #ended: Promise<void>;
+  readonly #limitMs: number;
 
-  constructor() {
+  constructor(script: string, limitMs: number) {
+    this.#limitMs = limitMs;
     this.#child = spawn("/usr/bin/python3", ["-I", "-S", script], { stdio: ["pipe", "pipe", "inherit"], cwd: "/" });
     this.#ended = new Promise((resolve) => {
       this.#child.once("exit", () => {
@@ -236,8 +238,9 @@ class AgentProcess {
   async call(call: string, args: readonly unknown[]): Promise<unknown> {
     const reply = await new Promise<Reply>((resolve, reject) => {
       const limit = setTimeout(() => {
-        this.#fail(new Error(`${call}(${JSON.stringify(args, replace)}) did not return in ${callLimitMs} ms`));
-      }, callLimitMs);
+        const what = `${call}(${JSON.stringify(args, replace).slice(0, 500)})`;
+        this.#fail(new Error(`${what} did not return in ${this.#limitMs} ms`));
+      }, this.#limitMs);
       this.#waiting.push({
         call,
         settle: (outcome) => {
@@ -279,8 +282,13 @@ function replace(_key: string, value: unknown): unknown {
 
 /** A new agent, as root with umask 022 and cwd `/`. A call that takes over 30 s kills it and fails. */
 export function startAgent(): Agent {
-  const agent = new AgentProcess();
-  return new Proxy({} as Agent, {
+  return startCalls<Agent>(agentScript, agentLimitMs);
+}
+
+/** A process that makes the calls of an agent and those that `script` adds; one that takes over `limitMs` kills it and fails. */
+export function startCalls<A extends Agent>(script: string, limitMs: number): A {
+  const agent = new AgentProcess(script, limitMs);
+  return new Proxy({} as A, {
     get: (_, property) => {
       if (property === "pid") {
         return agent.pid;
