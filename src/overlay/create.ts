@@ -105,6 +105,8 @@ export function createUnnamed(overlay: Overlay, parent: Node, creation: Creation
   const { work } = overlay.writable();
   requireDirectory(parent);
   requireWritable(overlay, parent);
+  // As Linux overlayfs does: the file may get a name there, which must not fail for what the directory lacks.
+  copyUp(overlay, parent);
   const acl = defaultAcl(overlay, parent);
   const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
   const file = work.layer.createUnnamedFile(work.stagingPath, 0o600);
