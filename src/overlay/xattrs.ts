@@ -55,8 +55,10 @@ export function setXattr(
 export function removeXattr(overlay: Overlay, node: Node, name: Name): void {
   overlay.writable();
   requireChangeable(overlay, node);
-  if (!node.upper && isAbsent(overlay, node, name)) {
-    return;
+  // Of an upper object the file system says it; removing an ACL that is not there is no error to it.
+  const from = overlay.place(node);
+  if (!node.upper && from.layer.getXattr(from.path, escapedXattr(overlay.marks, name)) === undefined) {
+    throw new FsError(Errno.ENODATA, "no such xattr");
   }
   copyUp(overlay, node);
   const { layer, path } = overlay.upperPlace(node);
@@ -83,19 +85,6 @@ function forgetDefaultAcl(node: Node, name: Name): void {
   }
 }
 
-/** Whether a lower object lacks an ACL. @throws ENODATA where it lacks another xattr: nothing is copied up for that */
-function isAbsent(overlay: Overlay, node: Node, name: Name): boolean {
-  const { layer, path } = overlay.place(node);
-  if (layer.getXattr(path, escapedXattr(overlay.marks, name)) !== undefined) {
-    return false;
-  }
-  if (!isAcl(name)) {
-    throw new FsError(Errno.ENODATA, "no such xattr");
-  }
-  return true;
-}
-
-/** Removing an ACL that is not there is no error, unlike other xattrs. */
 function isAcl(name: Name): boolean {
   return name === accessAclName || name === defaultAclName;
 }
