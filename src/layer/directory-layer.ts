@@ -7,7 +7,7 @@ import type { Name } from "../contract/ids.ts";
 import { type Job, JobCall } from "../contract/slow.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import { listDirectory } from "../sys/directory.ts";
-import { truncateTo } from "../sys/file-data.ts";
+import { truncateObject } from "../sys/file-data.ts";
 import { fileHandleAt, fileSystemUuid, statByHandle } from "../sys/file-handle.ts";
 import {
   changeMode,
@@ -238,7 +238,7 @@ export class DirectoryLayer implements WritableLayer {
   truncate(path: LayerPath, size: number): void {
     const fd = walk(this, path, (at, rest) => openObject(at, rest, OpenFlag.writeOnly));
     try {
-      truncateTo(fd, size);
+      truncateObject(fd, size);
     } finally {
       closeDescriptor(fd);
     }

@@ -26,7 +26,7 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
     return getAttributes(overlay, node);
   }
   requireAllowed(overlay, node, changes, byHandle);
-  const dropsData = changes.size === 0 && !node.upper;
+  const dropsData = changes.size === 0 && !node.upper && overlay.stat(node).size > 0;
   copyUp(overlay, node, changes.size === undefined ? "leave" : dropsData ? "drop" : "keep");
   const { layer, path } = overlay.upperPlace(node);
   if (changes.uid !== undefined || changes.gid !== undefined) {
@@ -37,7 +37,7 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
     if (changes.killSetIds === true) {
       killSetIds(overlay, node);
     }
-    truncate(overlay, node, changes.size);
+    truncate(overlay, node, changes.size, byHandle);
   }
   if (changes.mode !== undefined) {
     if (node.type === FileType.symlink) {
@@ -74,9 +74,9 @@ function requireAllowed(overlay: Overlay, node: Node, changes: AttributeChanges,
   }
 }
 
-/** Sets the size of an upper file, through its descriptor if it has one that can. */
-function truncate(overlay: Overlay, node: Node, size: number): void {
-  const file: LayerFile | undefined = node.open?.file;
+/** Sets the size of an upper file as ftruncate(2) or truncate(2) does; the first through its descriptor if it has one that can. */
+function truncate(overlay: Overlay, node: Node, size: number, byHandle: boolean): void {
+  const file: LayerFile | undefined = byHandle ? node.open?.file : undefined;
   if (file?.writable === true) {
     file.truncate(size);
   } else {
@@ -87,7 +87,7 @@ function truncate(overlay: Overlay, node: Node, size: number): void {
 
 /** What O_TRUNC does to an upper file: unlike truncate(2) it moves mtime also when the file is empty already. */
 export function truncateByOpen(overlay: Overlay, node: Node): void {
-  truncate(overlay, node, 0);
+  truncate(overlay, node, 0, true);
   const { layer, path } = overlay.upperPlace(node);
   layer.setTimes(path, undefined, "now");
 }

@@ -1,6 +1,7 @@
 /** Calls on the data of an open file. Offsets and sizes are bytes, exact up to 2^53. */
 import { Errno, FsError } from "../errno.ts";
 import { type Address, addressOf, check, declare, lastErrno, putWord64, scratch } from "./libc.ts";
+import { descriptorPath } from "./open.ts";
 
 const pread = declare<(fd: number, into: Buffer, size: number, offset: number) => number>(
   "long pread(int, void*, size_t, int64_t)",
@@ -17,6 +18,7 @@ const pwritev2 = declare<(fd: number, vector: Address, count: number, offset: nu
 const lseek = declare<(fd: number, offset: number, whence: number) => number | bigint>(
   "int64_t lseek(int, int64_t, int)",
 );
+const truncateCall = declare<(path: string, size: number) => number>("int truncate(const char *, int64_t)");
 const ftruncate = declare<(fd: number, size: number) => number>("int ftruncate(int, int64_t)");
 const fallocateCall = declare<(fd: number, mode: number, offset: number, length: number) => number>(
   "int fallocate(int, int, int64_t, int64_t)",
@@ -127,6 +129,11 @@ export function seekIn(fd: number, offset: number, whence: number): number {
 /** ftruncate(2). @param size in bytes */
 export function truncateTo(fd: number, size: number): void {
   check(ftruncate(fd, size), "ftruncate");
+}
+
+/** truncate(2), which unlike ftruncate(2) leaves it to the file system whether an equal size moves the times. */
+export function truncateObject(fd: number, size: number): void {
+  check(truncateCall(descriptorPath(fd), size), "truncate");
 }
 
 /** fallocate(2). */
