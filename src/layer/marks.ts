@@ -93,11 +93,26 @@ export interface DirectoryMarks {
 
 const unmarked: DirectoryMarks = { opaque: false, xattrWhiteouts: false, redirect: undefined };
 
+/**
+ * Which xattrs an object may have. Most have none of the overlay: one call tells. More than 64 KiB of names can't be listed:
+ * any may be among them.
+ */
+function possibleXattrs(layer: MarkedLayer, path: string): (name: Name) => boolean {
+  try {
+    const names = layer.listXattrs(path);
+    return (name) => names.includes(name);
+  } catch (error) {
+    if (!isErrno(error, Errno.E2BIG)) {
+      throw error;
+    }
+    return () => true;
+  }
+}
+
 /** The marks of a directory as Linux overlayfs writes them. */
 export function readDirectoryMarks(marks: MarkNames, layer: MarkedLayer, path: string): DirectoryMarks {
-  // Most directories have no mark at all: one call tells.
-  const names = layer.listXattrs(path);
-  const has = { opaque: names.includes(marks.opaque), redirect: names.includes(marks.redirect) };
+  const mayHave = possibleXattrs(layer, path);
+  const has = { opaque: mayHave(marks.opaque), redirect: mayHave(marks.redirect) };
   if (!has.opaque && !has.redirect) {
     return unmarked;
   }
