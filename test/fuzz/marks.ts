@@ -205,13 +205,13 @@ export function buildLayers(base: string, { marks, specials }: HostileLayers): v
     `${base}/upper/d/f`,
   ]);
   for (const { layer, directory, name, kind } of specials) {
-    ignoring([Errno.EEXIST, Errno.ENOENT, Errno.EINVAL], () =>
+    ignoring([Errno.EEXIST, Errno.ENOENT, Errno.ENOTDIR], () =>
       makeSpecial(`${base}/${layer}/${directory}`, name, kind),
     );
   }
   for (const each of marks) {
     // A directory that this layer has not, a user. xattr of a symlink, a value that the file system does not take.
-    const codes = [Errno.ENOENT, Errno.EPERM, Errno.E2BIG, Errno.ENOSPC, Errno.ERANGE, Errno.EOPNOTSUPP];
+    const codes = [Errno.ENOENT, Errno.ENOTDIR, Errno.EPERM, Errno.E2BIG, Errno.ENOSPC, Errno.ERANGE, Errno.EOPNOTSUPP];
     ignoring(codes, () => {
       setXattr(workingDirectory, `${base}/${each.layer}/${each.path}`, each.name, bytesOf(base, each.value), 0);
     });
@@ -223,7 +223,8 @@ function ignoring(codes: readonly number[], act: () => void): void {
     act();
   } catch (error) {
     const { code } = error as { code?: unknown };
-    if (!isErrno(error, ...codes) && code !== "ENOENT" && code !== "EEXIST" && code !== "EISDIR") {
+    const ofNode: readonly unknown[] = ["ENOENT", "EEXIST", "ENOTDIR"];
+    if (!isErrno(error, ...codes) && !ofNode.includes(code)) {
       throw error;
     }
   }
@@ -232,7 +233,7 @@ function ignoring(codes: readonly number[], act: () => void): void {
 function makeSpecial(directory: string, name: string, kind: Special["kind"]): void {
   const path = Buffer.from(`${directory}/${name}`, "latin1");
   if (kind === "file") {
-    writeFileSync(path, "");
+    writeFileSync(path, "", { flag: "wx" });
   } else if (kind === "directory") {
     mkdirSync(path);
   } else if (kind === "symlink") {

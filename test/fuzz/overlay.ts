@@ -2,6 +2,7 @@
 import type { Features } from "../../src/contract/features.ts";
 import type { Job } from "../../src/contract/slow.ts";
 import { openLowerLayer, openUpperLayers } from "../../src/layer/directory-layer.ts";
+import type { Layer } from "../../src/layer/layer.ts";
 import type { Logger } from "../../src/log.ts";
 import { OverlayFilesystem } from "../../src/overlay/filesystem.ts";
 
@@ -20,9 +21,27 @@ export interface OverlayRequest {
 /** @throws FsError as a mount would fail */
 export function openOverlay(request: OverlayRequest): OverlayFilesystem {
   const { base } = request;
+  const writable = openUpperLayers(`${base}/upper`, `${base}/work`);
+  const lowers = request.lowers.map((name) => openLowerLayer(`${base}/${name}`));
+  try {
+    return overlayOver(writable, lowers, request);
+  } catch (error) {
+    // A daemon would end.
+    for (const layer of [writable.upper, writable.work, ...lowers]) {
+      layer.close();
+    }
+    throw error;
+  }
+}
+
+function overlayOver(
+  writable: ReturnType<typeof openUpperLayers>,
+  lowers: readonly Layer[],
+  request: OverlayRequest,
+): OverlayFilesystem {
   return new OverlayFilesystem({
-    ...openUpperLayers(`${base}/upper`, `${base}/work`),
-    lowers: request.lowers.map((name) => openLowerLayer(`${base}/${name}`)),
+    ...writable,
+    lowers,
     dataLowers: [],
     features: request.features ?? noFeatures,
     fsync: "auto",

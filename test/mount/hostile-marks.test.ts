@@ -1,7 +1,7 @@
 /** Marks as no overlay writes them: what the fuzzer of hostile layers has found, on both overlays. */
 import { expect, test } from "vitest";
 import { describeOverlay, refuses } from "../support/overlay.ts";
-import { dir, file } from "../support/tree.ts";
+import { dir, file, whiteout } from "../support/tree.ts";
 
 const hidden = file("", { xattrs: { "trusted.overlay.whiteout": "y" } });
 
@@ -27,6 +27,18 @@ describeOverlay("marks that nobody wrote", (overlay) => {
     }
     await m.sys.unlink(`${m.mnt}/d/up`);
     await refuses("ENOENT", m.sys.lstat(`${m.mnt}/d/up`));
+  });
+
+  test("a whiteout that hides nothing, in a directory of one layer, is absent: Veneer does not list it either", async () => {
+    const m = await overlay.mount({
+      lowers: [{ alone: { gone: whiteout(), f: "1" } }],
+      upper: { mine: { gone: whiteout(), f: "1" } },
+    });
+    for (const directory of ["alone", "mine"]) {
+      await refuses("ENOENT", m.sys.lstat(`${m.mnt}/${directory}/gone`));
+      const listed = overlay.kind === "kernel" ? ["f", "gone"] : ["f"];
+      expect(await m.sys.list(`${m.mnt}/${directory}`)).toEqual(listed);
+    }
   });
 
   test("a redirect that is none is EINVAL, followed or not", async () => {
