@@ -5,6 +5,7 @@
 import { describe, expect, test } from "vitest";
 import type { AclEntry, Agent, FileStat } from "../support/agent.ts";
 import { describeOverlay, outcomeOf } from "../support/overlay.ts";
+import { makeFileSystem } from "../support/scratch.ts";
 import { dir, file, symlink } from "../support/tree.ts";
 import { attributesOf, besides, sameInAll } from "./plain-directory.ts";
 
@@ -50,24 +51,26 @@ const makers: Record<string, (sys: Agent, path: string, directory: string) => Pr
 };
 
 describeOverlay("ACLs, as beneath", (overlay) => {
-  test.each(Object.entries(inherited))(
-    "a default ACL (%s) is inherited, whatever the umask, by whomever",
-    async (_name, acl) => {
-      const { m, places, plain } = await besides(overlay, {
-        d: dir({ gone: "1" }, { mode: 0o777 }),
-        setgid: dir({}, { mode: 0o2777, gid: 77 }),
-      });
+  test("a default ACL is inherited, whatever the umask, by whomever", async () => {
+    const tree = Object.fromEntries(
+      Object.keys(inherited).map((name) => [
+        name,
+        dir({ d: dir({ gone: "1" }, { mode: 0o777 }), setgid: dir({}, { mode: 0o2777, gid: 77 }) }, { mode: 0o777 }),
+      ]),
+    );
+    const { m, places, plain } = await besides(overlay, tree);
+    const user = await overlay.agent({ uid: 1000, gid: 1000 });
+    for (const [acl, entries] of Object.entries(inherited)) {
       for (const root of [...places, plain]) {
-        await m.sys.setAcl(`${root}/d`, acl, true);
-        await m.sys.setAcl(`${root}/setgid`, acl, true);
+        await m.sys.setAcl(`${root}/${acl}/d`, entries, true);
+        await m.sys.setAcl(`${root}/${acl}/setgid`, entries, true);
         // Made again over a whiteout.
-        await m.sys.unlink(`${root}/d/gone`);
+        await m.sys.unlink(`${root}/${acl}/d/gone`);
       }
-      const user = await overlay.agent({ uid: 1000, gid: 1000 });
       for (const [who, sys, directory, mask] of [
-        ["root", m.sys, "d", 0],
-        ["user", user, "d", 0o077],
-        ["user", user, "setgid", 0],
+        ["root", m.sys, `${acl}/d`, 0],
+        ["user", user, `${acl}/d`, 0o077],
+        ["user", user, `${acl}/setgid`, 0],
       ] as const) {
         await sys.umask(mask);
         await sameInAll(places, plain, async (root) => {
@@ -78,9 +81,8 @@ describeOverlay("ACLs, as beneath", (overlay) => {
           return m.sys.snapshot(`${root}/${directory}`, { times: false, hideXattrs: ["trusted.overlay."] });
         });
       }
-      await m.sys.umask(0o022);
-    },
-  );
+    }
+  });
 
   test("entries decide who reads and writes; chmod moves the mask; bad ones are refused; setgid goes with one", async () => {
     const acl: AclEntry[] = [
@@ -186,23 +188,26 @@ const changes: Record<string, (sys: Agent, path: string, fd: number) => Promise<
 };
 
 describeOverlay("capabilities, as beneath", (overlay) => {
-  test.each(["root", "owner", "stranger"])("what keeps and what takes them, and set-id bits, by %s", async (who) => {
-    const uid = who === "stranger" ? 77 : who === "owner" ? 1000 : 0;
-    const meta = { mode: 0o6777, uid, gid: uid, xattrs: { "security.capability": netRaw } };
-    const names = Object.keys(changes);
-    const { m, places, plain } = await besides(
-      overlay,
-      Object.fromEntries(names.map((name) => [name, file("data", meta)])),
-    );
-    const sys = who === "root" ? m.sys : await overlay.agent({ uid: 1000, gid: 1000 });
-    for (const name of names) {
-      await sameInAll(places, plain, async (root) => {
-        const path = `${root}/${name}`;
-        const fd = await sys.open(path, "O_RDWR");
-        const outcome = await outcomeOf(changes[name]?.(sys, path, fd) ?? Promise.resolve());
-        await sys.close(fd);
-        return [name, outcome, await attributesOf(m.sys, path)];
-      });
+  test("what keeps and what takes them, and set-id bits: by root, the owner and a stranger", async () => {
+    const callers = { root: 0, owner: 1000, stranger: 77 };
+    const tree = Object.entries(callers).map(([who, uid]) => {
+      const meta = { mode: 0o6777, uid, gid: uid, xattrs: { "security.capability": netRaw } };
+      const files = Object.keys(changes).map((name) => [name, file("data", meta)] as const);
+      return [who, dir(Object.fromEntries(files), { mode: 0o777 })] as const;
+    });
+    const { m, places, plain } = await besides(overlay, Object.fromEntries(tree));
+    const user = await overlay.agent({ uid: 1000, gid: 1000 });
+    for (const who of Object.keys(callers)) {
+      const sys = who === "root" ? m.sys : user;
+      for (const [name, change] of Object.entries(changes)) {
+        await sameInAll(places, plain, async (root) => {
+          const path = `${root}/${who}/${name}`;
+          const fd = await sys.open(path, "O_RDWR");
+          const outcome = await outcomeOf(change(sys, path, fd));
+          await sys.close(fd);
+          return [who, name, outcome, await attributesOf(m.sys, path)];
+        });
+      }
     }
   });
 
@@ -287,7 +292,7 @@ const timed: Record<string, TimedCall> = {
   "allocate what is there": { call: (sys, _root, fd) => sys.fallocate(fd, "", 0, 5000) },
   "allocate beyond": { call: (sys, _root, fd) => sys.fallocate(fd, "KEEP_SIZE", 0, 50_000) },
   punch: { call: (sys, _root, fd) => sys.fallocate(fd, "PUNCH_HOLE|KEEP_SIZE", 0, 4096) },
-  zero: { call: (sys, _root, fd) => sys.fallocate(fd, "ZERO_RANGE", 0, 4096) },
+  zero: { call: (sys, _root, fd) => outcomeOf(sys.fallocate(fd, "ZERO_RANGE", 0, 4096)) },
   fsync: { call: (sys, _root, fd) => sys.fsync(fd) },
   chmod: { call: (sys, root) => sys.chmod(`${root}/f`, 0o600), of: ["f", "."] },
   "chmod to the same": { call: (sys, root) => sys.chmod(`${root}/f`, 0o600) },
@@ -315,16 +320,24 @@ const timed: Record<string, TimedCall> = {
 };
 
 describeOverlay("times, as beneath", (overlay) => {
-  test("which times each call moves", async () => {
+  test.each(["the scratch directory's file system", "tmpfs"])("which times each call moves, on %s", async (where) => {
+    const area = where === "tmpfs" ? `${overlay.scratch}/fs` : overlay.scratch;
+    if (where === "tmpfs") {
+      await makeFileSystem("tmpfs", area);
+    }
     const meta = { mtime: old, atime: old + 5n };
-    const { m, places, plain } = await besides(overlay, {
-      f: file("data", meta),
-      g: file("1", meta),
-      x: file("2", meta),
-      y: file("3", meta),
-      s: symlink("f", meta),
-      d: dir({ in: file("4", meta) }, meta),
-    });
+    const { m, places, plain } = await besides(
+      overlay,
+      {
+        f: file("data", meta),
+        g: file("1", meta),
+        x: file("2", meta),
+        y: file("3", meta),
+        s: symlink("f", meta),
+        d: dir({ in: file("4", meta) }, meta),
+      },
+      area,
+    );
     const sequence = async (root: string) => {
       // Every object is an upper one, so that a copy-up, which has its own tests, moves no ctime.
       for (const name of [".", "f", "g", "x", "y", "s", "d", "d/in"]) {

@@ -11,13 +11,15 @@ export interface Places {
   readonly plain: string;
 }
 
-/** The tree in the mount, on a lower and in the upper, and without an overlay. */
-export async function besides(overlay: Overlay, tree: Tree): Promise<Places> {
+/** The tree in the mount, on a lower and in the upper, and without an overlay. @param area where all of them lie */
+export async function besides(overlay: Overlay, tree: Tree, area = overlay.scratch): Promise<Places> {
   const m = await overlay.mount({
+    lowerArea: area,
+    upperArea: area,
     lowers: [{ lower: dir(tree, { mode: 0o777 }) }],
     upper: { upper: dir(tree, { mode: 0o777 }) },
   });
-  const plain = await overlay.buildLower(`${overlay.scratch}/plain`, { plain: dir(tree, { mode: 0o777 }) });
+  const plain = await overlay.buildLower(`${area}/plain`, { plain: dir(tree, { mode: 0o777 }) });
   overlay.forgetLower(plain);
   return { m, places: [`${m.mnt}/lower`, `${m.mnt}/upper`], plain: `${plain}/plain` };
 }

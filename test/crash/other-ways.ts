@@ -25,8 +25,8 @@ export function otherWay({ calls, at, error, leftovers }: FailedCall): Lost | un
       // By Veneer through memory; the kernel does the same for the user's own call.
       return error === "EOPNOTSUPP" ? "nothing" : undefined;
     case "linkat":
-      // A whiteout is made where it can't be linked.
-      return error === "EOPNOTSUPP" && calls.includes("mknodat", at) ? "nothing" : undefined;
+      // The whiteout itself goes where it can't be linked.
+      return ["EOPNOTSUPP", "ENOSPC", "EDQUOT"].includes(error) && calls[at] === "renameat2" ? "nothing" : undefined;
     case "renameat2":
       // Without RENAME_WHITEOUT a second hard link bridges the moment.
       return error === "EOPNOTSUPP" && calls[at] === "linkat" ? "nothing" : undefined;

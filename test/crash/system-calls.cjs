@@ -23,6 +23,7 @@ const mutating = new Set([
   "setxattr",
   "symlinkat",
   "syncfs",
+  "truncate",
   "unlinkat",
   "utimensat",
 ]);
