@@ -32,8 +32,13 @@ export function otherWay({ calls, at, error, leftovers }: FailedCall): Lost | un
       return error === "EOPNOTSUPP" && calls[at] === "linkat" ? "nothing" : undefined;
     case "setxattr":
     case "setxattrat":
-      // In a directory that was just made it is the mark that spares lookups. Else xattrs that the upper can't keep.
-      return previous === "mkdirat" ? "nothing" : error === "EOPNOTSUPP" ? "xattrs" : undefined;
+      // In a directory that was just made it is the mark that spares lookups; after a name was linked to an indexed file, the count of
+      // its names, which the one noted before tells as well. Else xattrs that the upper can't keep.
+      return previous === "mkdirat" || (previous === "utimensat" && calls[at - 3] === "linkat")
+        ? "nothing"
+        : error === "EOPNOTSUPP"
+          ? "xattrs"
+          : undefined;
     case "utimensat":
       // After the commit of a copy-up.
       return previous === "renameat2" || previous === "linkat" ? "times of directories" : undefined;
