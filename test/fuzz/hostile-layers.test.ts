@@ -15,7 +15,7 @@ import { makeScratch, removeScratch } from "../support/scratch.ts";
 import { Exchange } from "./exchange.ts";
 import { buildLayers, type HostileLayers, hostileLayers, isForKernel, layers } from "./marks.ts";
 import { anyStep, type Step } from "./messages.ts";
-import { noFeatures, type OverlayRequest, openOverlay } from "./overlay.ts";
+import { anyFeatures, noFeatures, type OverlayRequest, openOverlay } from "./overlay.ts";
 import { fuzzing, fuzzLimitMs } from "./settings.ts";
 import { type Shown, shownByFilesystem, shownByMount } from "./shown.ts";
 
@@ -40,20 +40,6 @@ interface Case {
   readonly steps: readonly Step[];
 }
 
-const trustedFeatures: fc.Arbitrary<Features> = fc
-  .record({
-    redirect: fc.constantFrom("on", "follow", "nofollow"),
-    index: fc.boolean(),
-    metacopy: fc.boolean(),
-  })
-  .map(({ redirect, index, metacopy }) => ({
-    ...noFeatures,
-    index,
-    metacopy,
-    // The one takes the other.
-    redirect: metacopy ? "on" : redirect,
-  }));
-
 const anyStart = { steps: fc.array(anyStep, { maxLength: 20, size: "max" }) };
 const anyCase: fc.Arbitrary<Case> = fc.oneof(
   {
@@ -61,7 +47,7 @@ const anyCase: fc.Arbitrary<Case> = fc.oneof(
     arbitrary: fc.record({
       ...anyStart,
       layers: hostileLayers("trusted."),
-      features: trustedFeatures,
+      features: anyFeatures,
       userXattr: fc.constant(false),
     }),
   },

@@ -1,4 +1,5 @@
 /** The overlay as a daemon has it, in this process: over directories on disk, with a log that must stay empty. */
+import fc from "fast-check";
 import type { Features } from "../../src/contract/features.ts";
 import type { Job } from "../../src/contract/slow.ts";
 import { openLowerLayer, openUpperLayers } from "../../src/layer/directory-layer.ts";
@@ -7,6 +8,20 @@ import type { Logger } from "../../src/log.ts";
 import { OverlayFilesystem } from "../../src/overlay/filesystem.ts";
 
 export const noFeatures: Features = { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" };
+
+export const anyFeatures: fc.Arbitrary<Features> = fc
+  .record({
+    redirect: fc.constantFrom("on", "follow", "nofollow"),
+    index: fc.boolean(),
+    metacopy: fc.boolean(),
+  })
+  .map(({ redirect, index, metacopy }) => ({
+    ...noFeatures,
+    index,
+    metacopy,
+    // The one takes the other.
+    redirect: metacopy ? "on" : redirect,
+  }));
 
 export interface OverlayRequest {
   /** Holds `upper`, `work` and the lowers. */

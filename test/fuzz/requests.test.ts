@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Features } from "../../src/contract/features.ts";
 import type { Filesystem } from "../../src/contract/filesystem.ts";
 import { FileType, rootNodeId } from "../../src/contract/ids.ts";
 import { Errno } from "../../src/errno.ts";
@@ -12,7 +13,7 @@ import { MemoryFilesystem } from "../fuse/memory-filesystem.ts";
 import { makeScratch, removeScratch } from "../support/scratch.ts";
 import { Exchange } from "./exchange.ts";
 import { anyStep, type Step } from "./messages.ts";
-import { openOverlay } from "./overlay.ts";
+import { anyFeatures, noFeatures, openOverlay } from "./overlay.ts";
 import { fuzzing, fuzzLimitMs } from "./settings.ts";
 
 const steps = fc.array(anyStep, { minLength: 1, maxLength: 80, size: "max" });
@@ -143,13 +144,13 @@ const found: Readonly<Record<string, readonly Step[]>> = {
 
 let overlays = 0;
 
-function fuzzOverlay(choices: readonly Step[], from: "known" | "unknown" = "known"): void {
+function fuzzOverlay(features: Features, choices: readonly Step[], from: "known" | "unknown"): void {
   const base = `${area}/${overlays++}`;
   buildLayers(base);
   const descriptors = readdirSync("/proc/self/fd").length;
   let exchange: Exchange | undefined;
   const lowers = ["low0", "low1"];
-  const filesystem = openOverlay({ base, lowers, startJob: (job, done) => exchange?.startJob(job, done) });
+  const filesystem = openOverlay({ base, lowers, features, startJob: (job, done) => exchange?.startJob(job, done) });
   const opened = readdirSync("/proc/self/fd").length;
   exchange = new Exchange(filesystem);
   if (from === "known") {
@@ -162,19 +163,19 @@ function fuzzOverlay(choices: readonly Step[], from: "known" | "unknown" = "know
   expect(readdirSync("/proc/self/fd").length, "descriptors while nothing is open").toBe(opened);
   const shown = treeOf(filesystem);
   filesystem.destroy();
-  expect(readdirSync(`${base}/work`), "left in the workdir").toEqual([]);
-  const again = openOverlay({ base, lowers, startJob: () => undefined });
+  expect(readdirSync(`${base}/work`), "left in the workdir").toEqual(features.index ? ["index"] : []);
+  const again = openOverlay({ base, lowers, features, startJob: () => undefined });
   expect(treeOf(again), "after a remount").toEqual(shown);
   again.destroy();
   expect(readdirSync("/proc/self/fd").length, "descriptors at the end").toBe(descriptors);
   rmSync(base, { recursive: true });
 }
 
-test.each(Object.keys(found))("over the overlay: %s", (name) => fuzzOverlay(found[name] ?? [], "unknown"));
+test.each(Object.keys(found))("over the overlay: %s", (name) => fuzzOverlay(noFeatures, found[name] ?? [], "unknown"));
 
 test("over the overlay", { timeout: fuzzLimitMs }, () => {
   fc.assert(
-    fc.property(steps, (choices) => fuzzOverlay(choices)),
+    fc.property(anyFeatures, steps, (features, choices) => fuzzOverlay(features, choices, "known")),
     fuzzing(1),
   );
 });
