@@ -3,7 +3,7 @@
  * from outside of the layers ever shows or is changed, whatever is asked; and nothing is thrown but an errno.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Features } from "../../src/contract/features.ts";
@@ -13,7 +13,7 @@ import { mount, unmount } from "../../src/sys/mount.ts";
 import { setUmask } from "../../src/sys/process.ts";
 import { makeScratch, removeScratch } from "../support/scratch.ts";
 import { Exchange } from "./exchange.ts";
-import { buildLayers, type HostileLayers, hostileLayers, isForKernel, layers } from "./marks.ts";
+import { buildLayers, buildWork, type HostileLayers, hostileLayers, isForKernel, layers } from "./marks.ts";
 import { anyStep, type Step } from "./messages.ts";
 import { anyFeatures, noFeatures, type OverlayRequest, openOverlay } from "./overlay.ts";
 import { fuzzing, fuzzLimitMs } from "./settings.ts";
@@ -83,9 +83,6 @@ function kernelShows(base: string, { features: { redirect, index, metacopy, xino
     return shownByMount(`${base}/mnt`);
   } finally {
     unmount(`${base}/mnt`, 0);
-    // Its own, and what Veneer would take for another mount's.
-    rmSync(`${base}/work`, { recursive: true });
-    mkdirSync(`${base}/work`);
   }
 }
 
@@ -127,7 +124,9 @@ function tryCase(wanted: Case): void {
   try {
     buildLayers(base, hostile);
     const outside = outsideOf(base);
+    buildWork(base, hostile);
     const expected = kernelShows(base, wanted);
+    buildWork(base, hostile);
     const descriptors = readdirSync("/proc/self/fd").length;
     let exchange: Exchange | undefined;
     const startJob: Exchange["startJob"] = (job, done) => exchange?.startJob(job, done);

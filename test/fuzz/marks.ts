@@ -3,7 +3,7 @@
  * well-formed and not at all, wherever they may stand.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { Errno, isErrno } from "../../src/errno.ts";
 import { fileHandleAt, fileSystemUuid } from "../../src/sys/file-handle.ts";
@@ -37,9 +37,19 @@ interface Special {
   readonly kind: "file" | "directory" | "whiteout" | "symlink";
 }
 
+/** An entry of the index: the name is the value of an origin, in hexadecimal. */
+interface IndexEntry {
+  readonly origin: Value;
+  readonly kind: "file" | "directory" | "whiteout";
+  /** Whether it bears the xattr that its name says. */
+  readonly marked: boolean;
+  readonly nlink: string;
+}
+
 export interface HostileLayers {
   readonly marks: readonly Mark[];
   readonly specials: readonly Special[];
+  readonly index: readonly IndexEntry[];
 }
 
 const bytes = (text: string): Value => ({ kind: "bytes", bytes: text });
@@ -85,7 +95,17 @@ const ofKind = (name: string, values: readonly string[]) =>
   );
 const anyOrigin: fc.Arbitrary<Value> = fc.record({
   kind: fc.constant("origin" as const),
-  of: fc.constantFrom(...layers.map((layer) => `${layer}/f`), "low0/d", "low1/e/sub", "low1/link", "outside/secret"),
+  of: fc.constantFrom(
+    "upper/f",
+    "low0/f",
+    "low0/d/hard",
+    "low1/d/f",
+    "low2/f",
+    "low0/d",
+    "low1/e/sub",
+    "low1/link",
+    "outside/secret",
+  ),
   spoil: fc.integer({ min: -40, max: 40 }),
   with: fc.nat(255),
 });
@@ -165,15 +185,49 @@ const specials = (names: readonly string[]): fc.Arbitrary<readonly Special[]> =>
   );
 const plainNames = ["new", "g", "f", "sub", "absent", "\xe9\xff", "n".repeat(255)];
 
+const indexEntry: fc.Arbitrary<IndexEntry> = fc.record({
+  origin: fc.oneof(
+    // Not of a wrong length: Veneer refuses that, the kernel only one that is too long.
+    { weight: 4, arbitrary: anyOrigin.filter((origin) => origin.kind !== "origin" || origin.spoil !== 2) },
+    { weight: 1, arbitrary: fc.constantFrom("", "\0", "\0\xfb\x15", "no").map(bytes) },
+  ),
+  kind: fc.constantFrom("file", "directory", "whiteout"),
+  marked: fc.boolean(),
+  nlink: fc.constantFrom(...nlinks),
+});
+
 /** @param prefix of the marks: `trusted.` or `user.` */
 export function hostileLayers(prefix: string): fc.Arbitrary<HostileLayers> {
   const some = { minLength: 1, maxLength: 8, size: "max" } as const;
-  const forKernel = fc.record({ marks: fc.array(overlayMark(prefix), some), specials: specials(plainNames) });
+  const forKernel = fc.record({
+    marks: fc.array(overlayMark(prefix), some),
+    specials: specials(plainNames),
+    index: fc.array(indexEntry, { maxLength: 2, size: "max" }),
+  });
   const forEngines = fc.record({
+    index: fc.constant([]),
     marks: fc.array(fc.oneof(overlayMark(prefix), placed(everything, engineMark)), some),
     specials: specials([...wh, ...plainNames]),
   });
   return fc.oneof({ weight: 5, arbitrary: forKernel }, { weight: 1, arbitrary: forEngines });
+}
+
+/** Makes the workdir anew, with the index that a mount with index=on finds in it. */
+export function buildWork(base: string, { index }: HostileLayers): void {
+  execFileSync("rm", ["-rf", `${base}/work`]);
+  mkdirSync(`${base}/work/index`, { recursive: true });
+  for (const { origin, kind, marked, nlink } of index) {
+    const value = bytesOf(base, origin);
+    const name = value.toString("hex") || "#1";
+    // The same name twice, or one that is too long.
+    ignoring([Errno.EEXIST, Errno.ENAMETOOLONG, Errno.EPERM], () => {
+      makeSpecial(`${base}/work/index`, name, kind);
+      if (marked) {
+        setXattr(workingDirectory, `${base}/work/index/${name}`, "trusted.overlay.origin", value, 0);
+      }
+      setXattr(workingDirectory, `${base}/work/index/${name}`, "trusted.overlay.nlink", Buffer.from(nlink), 0);
+    });
+  }
 }
 
 /** Whether only such marks are among them that the kernel's overlayfs understands. */
@@ -181,7 +235,7 @@ export function isForKernel({ marks, specials }: HostileLayers): boolean {
   return specials.every(({ name }) => !name.startsWith(".wh.")) && marks.every(({ name }) => name.includes("overlay."));
 }
 
-/** Builds the layers, `work`, and beside them `outside`, of which nothing may ever show. */
+/** Builds the layers, and beside them `outside`, of which nothing may ever show. */
 export function buildLayers(base: string, { marks, specials }: HostileLayers): void {
   for (const layer of [...layers, "outside"]) {
     const content = layer === "outside" ? "SECRET" : layer;
@@ -194,7 +248,6 @@ export function buildLayers(base: string, { marks, specials }: HostileLayers): v
     }
     symlinkSync("e", `${base}/${layer}/link`);
   }
-  mkdirSync(`${base}/work`);
   // Names that only some layers have.
   execFileSync("rm", [
     "-r",
@@ -204,6 +257,7 @@ export function buildLayers(base: string, { marks, specials }: HostileLayers): v
     `${base}/upper/pure`,
     `${base}/upper/d/f`,
   ]);
+  linkSync(`${base}/low0/f`, `${base}/low0/d/hard`);
   for (const { layer, directory, name, kind } of specials) {
     ignoring([Errno.EEXIST, Errno.ENOENT, Errno.ENOTDIR], () =>
       makeSpecial(`${base}/${layer}/${directory}`, name, kind),
