@@ -61,7 +61,9 @@ export function parseHandle(value: Buffer): StoredHandle | undefined {
     return undefined;
   }
   const uuid = value.subarray(uuidAt, headerSize);
-  return { value, type: value[4] as number, uuid, bytes: value.subarray(headerSize) };
+  // What follows the length that it gives means nothing, as with Linux (ovl_check_fb_len).
+  const end = Math.max(headerSize, value[2] as number);
+  return { value, type: value[4] as number, uuid, bytes: value.subarray(headerSize, end) };
 }
 
 function isWellFormed(value: Buffer): boolean {
@@ -71,7 +73,7 @@ function isWellFormed(value: Buffer): boolean {
     value.length > headerSize &&
     value[0] === version &&
     value[1] === magic &&
-    value[2] === value.length &&
+    (value[2] as number) <= value.length &&
     ((flags & flagAnyEndian) !== 0 || (flags & flagBigEndian) === nativeFlags)
   );
 }

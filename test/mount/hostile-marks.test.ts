@@ -1,6 +1,6 @@
 /** Marks as no overlay writes them: what the fuzzer of hostile layers has found, on both overlays. */
 import { expect, test } from "vitest";
-import { describeOverlay, refuses } from "../support/overlay.ts";
+import { describeOverlay, mountOverlay, refuses, unmountOverlay } from "../support/overlay.ts";
 import { dir, file, whiteout } from "../support/tree.ts";
 
 const hidden = file("", { xattrs: { "trusted.overlay.whiteout": "y" } });
@@ -38,6 +38,28 @@ describeOverlay("marks that nobody wrote", (overlay) => {
       await refuses("ENOENT", m.sys.lstat(`${m.mnt}/${directory}/gone`));
       const listed = overlay.kind === "kernel" ? ["f", "gone"] : ["f"];
       expect(await m.sys.list(`${m.mnt}/${directory}`)).toEqual(listed);
+    }
+  });
+
+  test("an origin that is longer than it says is still one: with index=on the upper is that of another lower", async () => {
+    const m = await overlay.mount({ lowers: [{ f: "1" }], options: ["index=on"] });
+    await m.unmount();
+    const origin = await overlay.host.getxattr(m.upper, "trusted.overlay.origin");
+    const options = { lowers: m.lowers, upper: m.upper, work: m.work, mountpoint: m.mnt, options: ["index=on"] };
+    for (const [length, taken] of [
+      ["\0", false],
+      ["\xff", true],
+    ] as const) {
+      // Too long a length makes it none at all; then the upper gets the one that it should have.
+      await overlay.host.setxattr(m.upper, "trusted.overlay.origin", origin.slice(0, 2) + length + origin.slice(3));
+      const outcome = await mountOverlay(overlay.kind, options).then(
+        () => true,
+        () => false,
+      );
+      expect(outcome, JSON.stringify(length)).toBe(taken);
+      if (outcome) {
+        await unmountOverlay(overlay.kind, m.mnt);
+      }
     }
   });
 
