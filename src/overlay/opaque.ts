@@ -1,6 +1,6 @@
 /** How a directory of the upper says that nothing of the lowers shows in it. */
 import type { Name } from "../contract/ids.ts";
-import { Errno, FsError } from "../errno.ts";
+import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, Place, WritableLayer } from "../layer/layer.ts";
 import { besideMarkFile, isMarked, isOpaqueToOthers, type MarkNames, opaqueFile, yes } from "../layer/marks.ts";
 import { joinPath } from "./node.ts";
@@ -89,7 +89,20 @@ export class OpaqueByFiles extends OpaqueByFile {
   }
 
   override isSetByFile(path: LayerPath): boolean {
-    return super.isSetByFile(path) || this.#layer.find(besideMarkFile(path)) !== undefined;
+    return super.isSetByFile(path) || hasMarkBeside(this.#layer, path);
+  }
+}
+
+/** Whether a file `.wh.NAME` lies beside the name at the end of a path. */
+export function hasMarkBeside(layer: WritableLayer, path: LayerPath): boolean {
+  try {
+    return layer.find(besideMarkFile(path)) !== undefined;
+  } catch (error) {
+    // No mark was ever made for a name that is too long for one.
+    if (!isErrno(error, Errno.ENAMETOOLONG)) {
+      throw error;
+    }
+    return false;
   }
 }
 

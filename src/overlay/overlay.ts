@@ -96,7 +96,7 @@ export class Overlay {
     this.nodes = new NodeTable(
       {
         upper: this.upper !== undefined,
-        lowers: rootParts(this.marks, this.lowers),
+        lowers: this.forms?.opaque.isSetByFile("") === true ? [] : rootParts(this.marks, this.lowers),
         ino: this.inodes.number(stat.dev, stat.ino),
         hasOrigin: false,
       },

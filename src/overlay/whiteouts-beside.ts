@@ -5,10 +5,10 @@
  */
 import { RenameFlag } from "../contract/filesystem.ts";
 import type { Name } from "../contract/ids.ts";
-import { Errno, FsError, isErrno } from "../errno.ts";
+import { FsError } from "../errno.ts";
 import type { LayerPath, ListedName, WritableLayer } from "../layer/layer.ts";
 import { besideMarkFile, hiddenByMarkFile, isMarkFile } from "../layer/marks.ts";
-import { makeMarkFile } from "./opaque.ts";
+import { hasMarkBeside, makeMarkFile } from "./opaque.ts";
 import type { Move, OnUpper, Whiteouts } from "./whiteouts.ts";
 import type { Staged, WorkDir } from "./work-dir.ts";
 
@@ -23,7 +23,7 @@ export class WhiteoutsBeside implements Whiteouts {
 
   find(path: LayerPath): OnUpper {
     const stat = this.#upper.find(path);
-    return stat === undefined && this.#isHidden(path) ? "whiteout" : stat;
+    return stat === undefined && hasMarkBeside(this.#upper, path) ? "whiteout" : stat;
   }
 
   hiddenIn(): (entry: ListedName) => Name | undefined {
@@ -61,22 +61,10 @@ export class WhiteoutsBeside implements Whiteouts {
     this.#uncover(to);
   }
 
-  #isHidden(path: LayerPath): boolean {
-    try {
-      return this.#upper.find(besideMarkFile(path)) !== undefined;
-    } catch (error) {
-      // No whiteout was ever made for a name that is too long for one.
-      if (!isErrno(error, Errno.ENAMETOOLONG)) {
-        throw error;
-      }
-      return false;
-    }
-  }
-
   /** What lies at the name hides the lowers' by itself: a whiteout that can't be removed does no harm. */
   #uncover(path: LayerPath): void {
     try {
-      if (this.#isHidden(path)) {
+      if (hasMarkBeside(this.#upper, path)) {
         this.#upper.unlink(besideMarkFile(path));
       }
     } catch (error) {

@@ -75,6 +75,7 @@ export class WhiteoutsInPlace implements Whiteouts {
 
   installOver(staged: Staged, path: LayerPath, isDirectory: boolean): void {
     if (isDirectory) {
+      this.#work.syncIfStrict(staged.path);
       // A directory can't be renamed over a whiteout. Not installed: the whiteout lies at the staged path now, to be discarded.
       staged.layer.rename(staged.path, this.#upper, path, RenameFlag.exchange);
     } else {

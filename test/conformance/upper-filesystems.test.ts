@@ -145,6 +145,14 @@ describe("without xattrs", () => {
     await refuses("EINVAL", mounted.sys.rename(`${mounted.mnt}/d/b`, `${mounted.mnt}/d/.wh..wh..opq`));
     await mounted.sys.writeFile(`${mounted.mnt}/d/.wh.c`, "mine");
     expect(await mounted.sys.list(`${mounted.mnt}/d`)).toEqual([".wh.c", "b", "c"]);
+    const hiding = join(overlays.veneer.scratch, "ramfs/hiding");
+    mkdirSync(hiding);
+    const alone = await overlays.veneer.mount({
+      lowers: [{ x: "1" }],
+      upper: { ".wh..wh..opq": "", y: "2" },
+      upperArea: hiding,
+    });
+    expect(await alone.sys.list(alone.mnt), "an opaque root").toEqual(["y"]);
     await refuses("EOPNOTSUPP", mounted.sys.setxattr(`${mounted.mnt}/d/b`, "trusted.x", "y"));
   });
 
@@ -223,6 +231,7 @@ function deletions(mnt: string): string {
     rm -r h1 gone dd/x keep a; mkdir a; rm dd/y; mv dd/z dd/z1 || mv dd/z1 dd/z; mkdir dd/z2; mv h2 dd/y; rm dd/y; ls -A a dd
     rm -r e1; touch e1; ln d/b e1 || rm e1; ln d/b e1; rm -r e2; mkdir -p n/n2; mv n e2; mv dd/z2 e3/z2; ls -RA e1 e2 e3
     chmod 600 chmoded; mv chmoded e3/c; mv e3/c chmoded; echo more >>big; sha1sum big chmoded; stat -c '%A %s %n' big chmoded
+    mkdir $(printf 'n%.0s' {1..253}); touch $(printf 'n%.0s' {1..254}); ls -d nn*
     mkdir keep; ls -A keep; mv keep kept; rm -r e3; mkdir e3; ls -A e3; mv -T e2 e3 || echo kept
     cd /; echo names; find ${mnt} -mindepth 1 -printf '%P\\n' | LC_ALL=C tr -d '\\377\\376' | LC_ALL=C sort`;
 }
