@@ -6,7 +6,11 @@ type ViewEntry = Readonly<Record<string, unknown>>;
 /** Of every object below the directory of a sequence, by its path. */
 export type View = Readonly<Record<string, ViewEntry>>;
 
+/** In the order in which they are compared: what steps said, the view then, and what is found later. */
+export type Stage = "steps" | "view" | "later";
+
 export interface Difference {
+  readonly stage: Stage;
   /** Equal for differences that may have the same reason. */
   readonly kind: string;
   readonly text: string;
@@ -31,10 +35,16 @@ export const like = {
   crossEqual: (entry: ViewEntry) => without(entry, "ino", "mtime", "ctime"),
   /** A tree of the other overlay, made by the same steps: inode numbers and the times of this run are its own. */
   other: (entry: ViewEntry) => without(entry, "ino", "mtime", "ctime"),
-  /** An upper: whiteouts may be links of each other or not, and mean nothing but that they are there. */
-  upper: (entry: ViewEntry) => (entry.rdev === "0:0" ? { type: "whiteout" } : without(entry, "ino", "mtime", "ctime")),
+  /**
+   * An upper: whiteouts may be links of each other or not, and mean nothing but that they are there. The kernel takes the
+   * mark impure away when it reads a directory that needs none; where one is missing the views tell.
+   */
+  upper: (entry: ViewEntry) =>
+    entry.rdev === "0:0"
+      ? { type: "whiteout" }
+      : withoutMarks(without(entry, "ino", "mtime", "ctime"), /\.overlay\.impure$/),
   /** An upper over lowers of its own. */
-  upperEqual: (entry: ViewEntry) => like.upper(withoutOrigin(entry)),
+  upperEqual: (entry: ViewEntry) => withoutMarks(like.upper(entry), /\.overlay\.origin$/),
 };
 
 /** With userxattr: only files and directories can bear an origin, so that other numbers are new in each mount. */
@@ -43,43 +53,74 @@ export function whereUserXattrsMark(how: Likeness): Likeness {
 }
 
 /**
- * The kernel's upper without the opaque marks that Veneer's has not: a rename that fails in the end leaves one on the
- * directory that was to be moved. Where one is needed the views tell.
+ * The kernel's upper without the opaque marks and redirects that Veneer's has not: a rename that fails in the end leaves one
+ * on the directory that was to be moved. Where one is needed the views tell.
  */
 export function withoutNeedlessMarks(kernel: View, veneer: View): View {
   const entries = Object.entries(kernel).map(([path, entry]) => {
     const [own, other] = [entry, veneer[path]].map((side) => (side?.xattrs ?? {}) as Record<string, unknown>);
     const xattrs = Object.entries(own ?? {}).filter(
-      ([name]) => !name.endsWith(".overlay.opaque") || other?.[name] !== undefined,
+      ([name]) => !/\.overlay\.(opaque|redirect)$/.test(name) || other?.[name] !== undefined,
     );
     return [path, { ...entry, xattrs: xattrs.length === 0 ? undefined : Object.fromEntries(xattrs) }];
   });
   return Object.fromEntries(entries);
 }
 
-function withoutOrigin(entry: ViewEntry): ViewEntry {
-  const {
-    "trusted.overlay.origin": _origin,
-    "trusted.overlay.impure": _impure,
-    ...xattrs
-  } = (entry.xattrs ?? {}) as Record<string, unknown>;
-  return { ...entry, xattrs: Object.keys(xattrs).length === 0 ? undefined : xattrs };
+/** What can't be compared of two overlays under some options. */
+export type LeftOut = "file times" | "directory links";
+
+/**
+ * With metacopy the kernel moves the mtime of a file when its data come up after its metadata, Veneer does not. With index
+ * the kernel copies a file up to the name that was used; Veneer, which is not told that name, to all that it knows. So the
+ * uppers differ, and other directories are merged.
+ */
+export function leftOut(options: readonly string[]): LeftOut[] {
+  const times = options.includes("metacopy=on") ? (["file times"] as const) : [];
+  const links = options.includes("index=on") ? (["directory links"] as const) : [];
+  return [...times, ...links];
+}
+
+/** The same likeness without these. */
+export function leavingOut(out: readonly LeftOut[], how: Likeness): Likeness {
+  return (entry) => {
+    const fields = [
+      ...(entry.type === "file" && out.includes("file times") ? ["when"] : []),
+      ...(entry.type === "dir" && out.includes("directory links") ? ["nlink"] : []),
+    ];
+    return without(how(entry), ...fields);
+  };
+}
+
+function withoutMarks(entry: ViewEntry, marks: RegExp): ViewEntry {
+  const xattrs = Object.entries((entry.xattrs ?? {}) as Record<string, unknown>).filter(([name]) => !marks.test(name));
+  return { ...entry, xattrs: xattrs.length === 0 ? undefined : Object.fromEntries(xattrs) };
 }
 
 /** The first difference of two views. */
-export function differenceOfViews(what: string, expected: View, found: View, how: Likeness): Difference | undefined {
+export function differenceOfViews(
+  what: string,
+  expected: View,
+  found: View,
+  how: Likeness,
+  stage: Stage,
+): Difference | undefined {
   for (const path of [...new Set([...Object.keys(expected), ...Object.keys(found)])].sort()) {
     const [a, b] = [expected, found].map((view) => view[path] && how(view[path]));
     if (a === undefined || b === undefined) {
       const [who, entry] = a === undefined ? ["only the second has it", b] : ["only the first has it", a];
-      return { kind: `${what}: ${who}`, text: `${what}: ${JSON.stringify(path)}: ${who}: ${JSON.stringify(entry)}` };
+      return {
+        stage,
+        kind: `${what}: ${who}`,
+        text: `${what}: ${JSON.stringify(path)}: ${who}: ${JSON.stringify(entry)}`,
+      };
     }
     const fields = [...new Set([...Object.keys(a), ...Object.keys(b)])];
     const unequal = fields.filter((field) => JSON.stringify(a[field]) !== JSON.stringify(b[field]));
     if (unequal.length > 0) {
       const told = unequal.map((field) => `${field} ${JSON.stringify(a[field])} and ${JSON.stringify(b[field])}`);
       const text = `${what}: ${JSON.stringify(path)}: ${told.join("; ")}`;
-      return { kind: `${what}: ${unequal.join(" ")}`, text };
+      return { stage, kind: `${what}: ${unequal.join(" ")}`, text };
     }
   }
   return undefined;
@@ -97,6 +138,7 @@ export function differenceOfSteps(
   }
   const told = [kernel, veneer].map((outcomes) => JSON.stringify(outcomes[step])?.slice(0, 1000));
   return {
+    stage: "steps",
     kind: steps[step]?.[1] as string,
     text: `step ${step}, ${JSON.stringify(steps[step])}: the kernel ${told[0]}, Veneer ${told[1]}`,
   };

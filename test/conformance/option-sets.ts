@@ -20,6 +20,12 @@ const sets: readonly OptionSet[] = [
   { ...plain, name: "xattr whiteouts", format: "xattr", weight: 2 },
   { ...plain, name: "whiteout files", format: "files", weight: 2 },
   { ...plain, name: "userxattr", options: ["userxattr"], weight: 2 },
+  { ...plain, name: "redirect_dir", options: ["redirect_dir=on"], weight: 4 },
+  { ...plain, name: "redirect_dir, xattr whiteouts", options: ["redirect_dir=on"], format: "xattr", weight: 1 },
+  { ...plain, name: "redirect_dir=follow", options: ["redirect_dir=follow"], on: "disk", weight: 1 },
+  { ...plain, name: "index", options: ["index=on"], weight: 3 },
+  { ...plain, name: "metacopy", options: ["redirect_dir=on", "metacopy=on"], on: "disk", weight: 2 },
+  { ...plain, name: "all features", options: ["redirect_dir=on", "index=on", "metacopy=on", "xino=on"], weight: 3 },
   { ...plain, name: "volatile", options: ["volatile"], on: "disk", weight: 2 },
 ];
 

@@ -25,7 +25,6 @@ from agent import big, check, kind_of, libc, raw, text
 ACTORS = [(0, 0, []), (0, 0, []), (1000, 1000, [50]), (1001, 1001, [1000])]
 HOUR = 3600 * 10**9
 START = time.time_ns()
-LISTING = {key: name for key, name in agent.DTYPES.items()}
 
 
 def when(ns):
@@ -35,8 +34,10 @@ def when(ns):
 
 def told(s, links=True):
     kind = kind_of(s.st_mode)
-    result = [kind, oct(s.st_mode & 0o7777), s.st_uid, s.st_gid, when(s.st_mtime_ns)]
-    if links:
+    result = [kind, oct(s.st_mode & 0o7777), s.st_uid, s.st_gid]
+    if kind != "file" or "file times" not in left_out:
+        result.append(when(s.st_mtime_ns))
+    if links and (kind != "dir" or "directory links" not in left_out):
         result.append(s.st_nlink)
     if kind in ("file", "symlink"):
         result.append(s.st_size)
@@ -309,7 +310,13 @@ def op_removeTree(turn, path):
 def op_rename(turn, source, destination, flags):
     before = lstat_quietly(source)
     bits = sum(agent.RENAME[name] for name in flags.split("|")) if flags else 0
-    check(libc.renameat2(agent.AT_FDCWD, raw(source), agent.AT_FDCWD, raw(destination), bits))
+    try:
+        check(libc.renameat2(agent.AT_FDCWD, raw(source), agent.AT_FDCWD, raw(destination), bits))
+    except OSError as e:
+        if e.errno == errno.ENOTEMPTY:
+            # By then the kernel has copied the directory up, Veneer has not: from here on it is copied up on both.
+            attempt(lambda: os.chmod(raw(source), before.st_mode & 0o7777))
+        raise
     after = lstat_quietly(destination)
     return None if after is None or before is None else told(after) + [before.st_ino == after.st_ino]
 
@@ -434,15 +441,20 @@ def summary(data):
     return [len(data), hashlib.sha1(data).hexdigest()]
 
 
+def entries_of(fd, size):
+    entries, buffer = [], agent.call_getdents(fd, size)
+    while buffer:
+        entries += buffer
+        buffer = agent.call_getdents(fd, size)
+    return entries
+
+
 def listing(fd, size, seek):
     """
     The names, sorted, with types, and whether each stands once, with the inode number that stat gives it. It is read in
     buffers of `size`; with `seek`, the entry of that number is sought once more by its offset.
     """
-    entries, buffer = [], agent.call_getdents(fd, size)
-    while buffer:
-        entries += buffer
-        buffer = agent.call_getdents(fd, size)
+    entries = entries_of(fd, size)
     right = len({entry["name"] for entry in entries}) == len(entries)
     if seek is not None and entries:
         at = seek % len(entries)
@@ -528,13 +540,16 @@ class Actor:
 
 
 actors = []
+left_out = []
 
 
-def call_play(root, sequences, final):
+def call_play(root, sequences, final, leave_out):
     """
     The outcomes of sequences [[directory, steps], ...]; a sequence may go on in a later call, with the handles that it has,
-    until one is `final`.
+    until one is `final`. `leave_out`: "file times", "directory links".
     """
+    global left_out
+    left_out = leave_out
     if not actors:
         actors.extend(Actor(number) for number in range(len(ACTORS)))
     result = []
@@ -567,23 +582,12 @@ def view_of(root):
     while pending:
         directory = pending.pop()
         here = os.path.join(root, directory)
-        try:
-            fd = os.open(here, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as e:
-            result[text(directory) or "."] = {"type": "dir", "errno": agent.ERRNO_NAMES.get(e.errno)}
+        if not directory:
+            result["."] = entry_of(here, os.lstat(here))
+        entries = attempt(lambda: entries_below(here))
+        if isinstance(entries, str):
+            result[text(directory) or "."] = {"type": "dir", "errno": entries}
             continue
-        try:
-            if not directory:
-                result["."] = entry_of(here, os.fstat(fd))
-            entries, buffer = [], agent.call_getdents(fd, 32768)
-            while buffer:
-                entries += buffer
-                buffer = agent.call_getdents(fd, 32768)
-        except OSError as e:
-            result[text(directory) or "."] = {"type": "dir", "errno": agent.ERRNO_NAMES.get(e.errno)}
-            continue
-        finally:
-            os.close(fd)
         for listed in sorted(entries, key=lambda entry: entry["name"]):
             if listed["name"] in (".", ".."):
                 continue
@@ -604,6 +608,14 @@ def view_of(root):
                 if first != text(relative):
                     entry["same"] = first
     return result
+
+
+def entries_below(path):
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return entries_of(fd, 32768)
+    finally:
+        os.close(fd)
 
 
 def entry_of(path, s):

@@ -18,17 +18,21 @@ function leaveOut({ layers, steps }: Sequence, out: ReadonlySet<number>): Sequen
 const atOnce = 40;
 
 /** Of the candidates those that fail in the same way, by their index. */
-async function failing(set: OptionSet, candidates: readonly Sequence[], kind: string): Promise<number[]> {
+async function failing(
+  set: OptionSet,
+  candidates: readonly Sequence[],
+  { kind, stage }: Difference,
+): Promise<number[]> {
   const indexes: number[] = [];
   for (let from = 0; from < candidates.length; from += atOnce) {
-    const { found } = await runBatch(set, candidates.slice(from, from + atOnce));
+    const { found } = await runBatch(set, candidates.slice(from, from + atOnce), stage);
     indexes.push(...found.flatMap((difference, index) => (difference?.kind === kind ? [from + index] : [])));
   }
   return indexes;
 }
 
 /** Leaves out what is not needed for this difference, in chunks of falling size. */
-export async function shrink(set: OptionSet, failed: Sequence, { kind }: Difference): Promise<Sequence> {
+export async function shrink(set: OptionSet, failed: Sequence, difference: Difference): Promise<Sequence> {
   let sequence = failed;
   for (let size = Math.ceil(parts(sequence) / 2); size >= 1; ) {
     const chunks: number[][] = [];
@@ -40,12 +44,12 @@ export async function shrink(set: OptionSet, failed: Sequence, { kind }: Differe
     const single = await failing(
       set,
       chunks.map((chunk) => without([chunk])),
-      kind,
+      difference,
     );
     const removable = single.map((index) => chunks[index] as number[]);
     // Chunks that can go one by one often go together; the first of them goes in any case.
     const together = removable.map((_, index) => without(removable.slice(0, index + 1)));
-    const most = (await failing(set, together.slice(1), kind)).pop();
+    const most = (await failing(set, together.slice(1), difference)).pop();
     sequence = together[most === undefined ? 0 : most + 1] ?? sequence;
     size = size === 1 ? (removable.length > 1 ? 1 : 0) : Math.floor(size / 2);
   }

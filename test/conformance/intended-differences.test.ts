@@ -1,0 +1,150 @@
+/**
+ * Where the two overlays differ on purpose, each shown on both: what the kernel's does is asserted too, so that a difference that
+ * has gone is noticed. docs/conformance.md has the reasons, and those that other tests assert.
+ */
+import { expect, test } from "vitest";
+import { CallError } from "../support/agent.ts";
+import { describeOverlay, type Mounted, type OverlayKind } from "../support/overlay.ts";
+import { file, hardlink, sparse, type Tree } from "../support/tree.ts";
+
+interface Difference extends Readonly<Record<OverlayKind, unknown>> {
+  readonly what: string;
+  readonly lowers: readonly Tree[];
+  readonly options?: readonly string[];
+  readonly probe: (m: Mounted) => Promise<unknown>;
+}
+
+/** What the call answers, or the errno that it fails with. */
+async function outcome(call: Promise<unknown>): Promise<unknown> {
+  try {
+    return (await call) ?? "done";
+  } catch (error) {
+    if (error instanceof CallError) {
+      return error.code;
+    }
+    throw error;
+  }
+}
+
+const openFile = (m: Mounted, path: string) => m.sys.open(`${m.mnt}/${path}`, "O_RDWR");
+const superMagic = { overlay: 0x794c7630, fuse: 0x65735546 };
+
+const differences: readonly Difference[] = [
+  {
+    what: "fchmod by a handle for reading, of a lower file whose name is gone",
+    lowers: [{ f: "1" }],
+    probe: async (m) => {
+      const fd = await m.sys.open(`${m.mnt}/f`, "O_RDONLY");
+      await m.sys.unlink(`${m.mnt}/f`);
+      return outcome(m.sys.chmod(fd, 0o600));
+    },
+    kernel: "EEXIST",
+    veneer: "done",
+  },
+  ...(["COLLAPSE_RANGE", "INSERT_RANGE"] as const).map((mode) => ({
+    what: `fallocate ${mode}`,
+    lowers: [{}],
+    probe: async (m: Mounted) => {
+      await m.sys.writeFile(`${m.mnt}/f`, "x".repeat(3 * 4096));
+      return outcome(m.sys.fallocate(await openFile(m, "f"), mode, 4096, 4096));
+    },
+    kernel: "done",
+    veneer: "EOPNOTSUPP",
+  })),
+  {
+    what: "holes of less than 1 MiB in a copied-up file",
+    lowers: [
+      {
+        f: sparse(200_000, [
+          [0, "a"],
+          [100_000, "b"],
+        ]),
+      },
+    ],
+    probe: async (m) => {
+      await m.sys.chmod(`${m.mnt}/f`, 0o600);
+      return (await m.sys.dataRanges(await openFile(m, "f"))).length;
+    },
+    kernel: 1,
+    veneer: 2,
+  },
+  {
+    what: "mtime of a file whose data come up after its metadata (`metacopy=on`)",
+    lowers: [{ f: file("x".repeat(5000), { mtime: 5n }) }],
+    options: ["redirect_dir=on", "metacopy=on"],
+    probe: async (m) => {
+      await m.sys.chmod(`${m.mnt}/f`, 0o600);
+      await openFile(m, "f");
+      return (await m.sys.lstat(`${m.mnt}/f`)).mtime === 5n ? "stays" : "moves";
+    },
+    kernel: "moves",
+    veneer: "stays",
+  },
+  {
+    what: "where a file of several names goes when it is copied up (`index=on`)",
+    lowers: [{ a: { f: "1" }, b: { g: hardlink("a/f") } }],
+    options: ["index=on"],
+    probe: async (m) => {
+      await m.sys.lstat(`${m.mnt}/a/f`);
+      await m.sys.truncate(`${m.mnt}/b/g`, 0);
+      return m.namesInUpper();
+    },
+    kernel: ["b"],
+    veneer: ["a", "b"],
+  },
+  {
+    what: "f_type of statfs(2)",
+    lowers: [{}],
+    probe: async (m) => (await m.sys.statvfs(m.mnt)).magic,
+    kernel: superMagic.overlay,
+    veneer: superMagic.fuse,
+  },
+  {
+    what: "a mapping of a lower file, made before its copy-up",
+    lowers: [{ f: "old" }],
+    probe: async (m) => {
+      const mapping = await m.sys.mmap(await m.sys.open(`${m.mnt}/f`, "O_RDONLY"), 3);
+      await m.sys.pwrite(await openFile(m, "f"), "new", 0);
+      return m.sys.mread(mapping, 0, 3);
+    },
+    kernel: "old",
+    veneer: "new",
+  },
+  {
+    what: "a rename of a directory that fails as the target is not empty",
+    lowers: [{ d: { from: { f: "" } } }],
+    options: ["redirect_dir=on"],
+    probe: async (m) => {
+      await m.sys.mkdir(`${m.mnt}/d/to`);
+      await m.sys.writeFile(`${m.mnt}/d/to/f`, "");
+      expect(await outcome(m.sys.rename(`${m.mnt}/d/from`, `${m.mnt}/d/to`))).toBe("ENOTEMPTY");
+      return m.namesInUpper("d");
+    },
+    kernel: ["from", "to"],
+    veneer: ["to"],
+  },
+  {
+    what: "files `.wh.NAME` and `.wh..wh..opq` in lowers",
+    lowers: [
+      { ".wh.f": "", d: { ".wh..wh..opq": "" } },
+      { f: "", d: { below: "" } },
+    ],
+    probe: async (m) => [await m.sys.list(m.mnt), await m.sys.list(`${m.mnt}/d`)],
+    kernel: [
+      [".wh.f", "d", "f"],
+      [".wh..wh..opq", "below"],
+    ],
+    veneer: [["d"], []],
+  },
+];
+
+test.each(differences)("$what: is a difference", ({ kernel, veneer }) => {
+  expect(veneer).not.toEqual(kernel);
+});
+
+describeOverlay("intended differences", (overlay) => {
+  test.each(differences)("$what", async (difference) => {
+    const m = await overlay.mount({ lowers: difference.lowers, options: difference.options ?? [] });
+    expect(await difference.probe(m)).toEqual(difference[overlay.kind]);
+  });
+});
