@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import type { Group, Scenario } from "./scenarios.ts";
 import { changeScenarios } from "./scenarios-changes.ts";
-import { indexScenarios, redirectScenarios } from "./scenarios-features.ts";
+import { indexScenarios, metacopyScenarios, redirectScenarios } from "./scenarios-features.ts";
 import { nameScenarios } from "./scenarios-names.ts";
 import { renameScenarios } from "./scenarios-renames.ts";
 import { Stand } from "./stand.ts";
@@ -17,6 +17,7 @@ const wanted = new RegExp(process.env.VENEER_TEST_SCENARIO ?? "");
 const allGroups: readonly Group[] = [
   { name: "default options", options: [], scenarios },
   { name: "redirect_dir=on", options: ["redirect_dir=on"], scenarios: redirectScenarios },
+  { name: "metacopy=on", options: ["redirect_dir=on", "metacopy=on"], scenarios: metacopyScenarios },
   { name: "index=on", options: ["index=on"], scenarios: indexScenarios },
   {
     name: "volatile",

@@ -84,6 +84,62 @@ export const redirectScenarios: readonly Scenario[] = [
   },
 ];
 
+/** With redirect_dir=on and metacopy=on. */
+export const metacopyScenarios: readonly Scenario[] = [
+  {
+    name: "metacopy: chmod of a lower file",
+    lower: { f: large },
+    act: (sys, at) => sys.chmod(at("f"), 0o600),
+  },
+  {
+    name: "metacopy: rename of a lower file to another directory",
+    lower: { f: "data", d: { old: "x" } },
+    act: (sys, at) => sys.rename(at("f"), at("d/g")),
+  },
+  {
+    name: "metacopy: rename of a copy of metadata",
+    lower: { f: "data" },
+    prepare: (sys, at) => sys.chmod(at("f"), 0o600),
+    act: (sys, at) => sys.rename(at("f"), at("g")),
+  },
+  {
+    name: "metacopy: EXCHANGE of two lower files",
+    lower: { f: "data", d: { g: "other" } },
+    act: (sys, at) => sys.renameat2(at("f"), at("d/g"), "EXCHANGE"),
+  },
+  {
+    name: "metacopy: link to a lower file",
+    lower: { d: { f: "data" } },
+    act: (sys, at) => sys.link(at("d/f"), at("g")),
+  },
+  {
+    name: "metacopy: open for writing of a copy of metadata",
+    lower: { f: large },
+    prepare: (sys, at) => sys.chmod(at("f"), 0o600),
+    act: (sys, at) => withFile(sys, at("f"), "O_RDWR"),
+  },
+  {
+    name: "metacopy: write to a linked copy of metadata",
+    lower: { f: "data" },
+    prepare: (sys, at) => sys.link(at("f"), at("g")),
+    act: (sys, at) => sys.appendFile(at("g"), " and more"),
+    stepwise: true,
+  },
+  {
+    name: "metacopy: truncating open of a copy of metadata",
+    lower: { f: "data" },
+    prepare: (sys, at) => sys.chmod(at("f"), 0o600),
+    act: (sys, at) => withFile(sys, at("f"), "O_WRONLY|O_TRUNC"),
+    stepwise: true,
+  },
+  {
+    name: "metacopy: truncating open of a lower file",
+    lower: { f: "data" },
+    act: (sys, at) => withFile(sys, at("f"), "O_WRONLY|O_TRUNC"),
+    stepwise: true,
+  },
+];
+
 const twoNames: Tree = { f: file("lower", { mode: 0o644 }), d: { g: hardlink("f") } };
 
 /** With index=on. */
