@@ -113,10 +113,11 @@ export const metacopyScenarios: readonly Scenario[] = [
     act: (sys, at) => sys.link(at("d/f"), at("g")),
   },
   {
-    name: "metacopy: open for writing of a copy of metadata",
+    name: "metacopy: write to a large copy of metadata",
     lower: { f: large },
     prepare: (sys, at) => sys.chmod(at("f"), 0o600),
-    act: (sys, at) => withFile(sys, at("f"), "O_RDWR"),
+    act: (sys, at) => withFile(sys, at("f"), "O_RDWR", (fd) => sys.pwrite(fd, "X", 3)),
+    stepwise: true,
   },
   {
     name: "metacopy: write to a linked copy of metadata",
