@@ -141,8 +141,16 @@ export class WhiteoutsInPlace implements Whiteouts {
     }
     using second = this.#work.stage();
     this.#upper.link(from, second.layer, second.path);
-    second.install(this.#upper, to, 0);
-    this.replaceFile(from);
+    using whiteout = this.stage();
+    const flags = this.#upper.find(to) === undefined ? RenameFlag.noReplace : RenameFlag.exchange;
+    second.layer.rename(second.path, this.#upper, to, flags);
+    try {
+      whiteout.install(this.#upper, from, 0);
+    } catch (error) {
+      // Taken back: what was replaced is still there.
+      this.#upper.rename(to, second.layer, second.path, flags);
+      throw error;
+    }
   }
 
   #is(path: LayerPath, stat: Stat): boolean {
