@@ -15,6 +15,10 @@ const Field = { mode: 0, at: 1, errno: 2, opens: 3, count: 4, fired: 5, nodes: 6
 const Mode = { off: 0, count: 1, before: 2, after: 3, fail: 4 };
 const words = new Int32Array(7);
 const bytes = Buffer.from(words.buffer);
+/** What the file system is to be without: RENAME_WHITEOUT, as many are. */
+const withoutRenameWhiteout = process.env.VENEER_FAULTS_WITHOUT === "RENAME_WHITEOUT";
+const RENAME_WHITEOUT = 4;
+const EINVAL = 22;
 const control = path === undefined ? -1 : openSync(path, "r+");
 let nodeTable;
 
@@ -63,6 +67,10 @@ function wrap(library) {
       }
       return (...args) => {
         const kind = kindOf(name, args);
+        if (withoutRenameWhiteout && kind === "renameat2" && (args[4] & RENAME_WHITEOUT) !== 0) {
+          koffi.errno(EINVAL);
+          return -1;
+        }
         return kind === undefined ? real(...args) : intercept(kind, real, args);
       };
     },

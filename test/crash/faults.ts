@@ -11,6 +11,9 @@ const Mode = { off: 0, count: 1, before: 2, after: 3, fail: 4 } as const;
 
 export type ErrorName = "ENOSPC" | "EIO" | "EDQUOT" | "EMFILE" | "EACCES" | "EOPNOTSUPP";
 
+/** What a file system may lack. */
+export type Lacking = "nothing" | "RENAME_WHITEOUT";
+
 /** Calls are counted from 1, from the moment of arming. */
 export type Fault =
   | { readonly kind: "none" }
@@ -29,17 +32,22 @@ export interface Outcome {
 export class Faults {
   readonly #path: string;
   readonly #fd: number;
+  readonly #without: Lacking;
 
-  /** @param path of a control file to make; those of other daemons must be others */
-  constructor(path: string) {
+  /**
+   * @param path of a control file to make; those of other daemons must be others
+   * @param without what the daemon is to take the upper's file system to lack
+   */
+  constructor(path: string, without: Lacking = "nothing") {
     this.#path = path;
+    this.#without = without;
     writeFileSync(path, Buffer.alloc(4 * Object.keys(Field).length));
     this.#fd = openSync(path, "r+");
   }
 
   /** What a daemon has to be started with. */
   get environment(): Record<string, string> {
-    return { VENEER_FAULTS: this.#path, NODE_OPTIONS: `--require=${preload}` };
+    return { VENEER_FAULTS: this.#path, VENEER_FAULTS_WITHOUT: this.#without, NODE_OPTIONS: `--require=${preload}` };
   }
 
   arm(fault: Fault): void {

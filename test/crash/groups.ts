@@ -16,9 +16,21 @@ const wanted = new RegExp(process.env.VENEER_TEST_SCENARIO ?? "");
 
 const allGroups: readonly Group[] = [
   { name: "default options", options: [], scenarios },
+  {
+    name: "no RENAME_WHITEOUT",
+    options: [],
+    without: "RENAME_WHITEOUT",
+    scenarios: renameScenarios.filter(({ name }) => !name.includes("opaque directory over")),
+  },
   { name: "redirect_dir=on", options: ["redirect_dir=on"], scenarios: redirectScenarios },
   { name: "metacopy=on", options: ["redirect_dir=on", "metacopy=on"], scenarios: metacopyScenarios },
   { name: "index=on", options: ["index=on"], scenarios: indexScenarios },
+  { name: "metacopy=on", options: ["redirect_dir=on", "metacopy=on"], scenarios: metacopyScenarios },
+  {
+    name: "index=on, metacopy=on",
+    options: ["index=on", "redirect_dir=on", "metacopy=on"],
+    scenarios: indexScenarios.filter(({ name }) => /chmod|write|open|rename/.test(name)),
+  },
   {
     name: "volatile",
     options: ["volatile"],
@@ -47,11 +59,15 @@ export async function buildScenario(stand: Stand, directory: string, scenario: S
 }
 
 /** A stand in a directory of its own below `home`; it goes with `home`. */
-export async function onStand<T>(home: string, { options }: Group, use: (stand: Stand) => Promise<T>): Promise<T> {
+export async function onStand<T>(
+  home: string,
+  { options, without }: Group,
+  use: (stand: Stand) => Promise<T>,
+): Promise<T> {
   const area = mkdtempSync(join(home, "stand-"));
   // Other users work in the mounts too.
   chmodSync(area, 0o755);
-  const stand = new Stand(area, options);
+  const stand = new Stand(area, options, without);
   try {
     return await use(stand);
   } finally {

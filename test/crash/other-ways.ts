@@ -28,17 +28,16 @@ export function otherWay({ calls, at, error, leftovers }: FailedCall): Lost | un
       // The whiteout itself goes where it can't be linked.
       return ["EOPNOTSUPP", "ENOSPC", "EDQUOT"].includes(error) && calls[at] === "renameat2" ? "nothing" : undefined;
     case "renameat2":
-      // Without RENAME_WHITEOUT a second hard link bridges the moment.
-      return error === "EOPNOTSUPP" && calls[at] === "linkat" ? "nothing" : undefined;
+      // Without RENAME_WHITEOUT the whiteout is there first, or a second hard link bridges the moment.
+      return error === "EOPNOTSUPP" && madeOtherwise(calls.slice(at)) ? "nothing" : undefined;
     case "setxattr":
     case "setxattrat":
-      // In a directory that was just made it is the mark that spares lookups; after a name was linked to an indexed file, the count of
-      // its names, which the one noted before tells as well. Else xattrs that the upper can't keep.
-      return previous === "mkdirat" || (previous === "utimensat" && calls[at - 3] === "linkat")
-        ? "nothing"
-        : error === "EOPNOTSUPP"
-          ? "xattrs"
-          : undefined;
+      // How many names an indexed file has is known without it once the name is linked.
+      if (previous === "linkat" || (previous === "utimensat" && calls[at - 3] === "linkat")) {
+        return "nothing";
+      }
+      // In a directory that was just made it is the mark that spares lookups. Else xattrs that the upper can't keep.
+      return previous === "mkdirat" ? "nothing" : error === "EOPNOTSUPP" ? "xattrs" : undefined;
     case "utimensat":
       // After the commit of a copy-up.
       return previous === "renameat2" || previous === "linkat" ? "times of directories" : undefined;
@@ -51,6 +50,10 @@ export function otherWay({ calls, at, error, leftovers }: FailedCall): Lost | un
     default:
       return undefined;
   }
+}
+
+function madeOtherwise(later: readonly string[]): boolean {
+  return later.some((call) => ["linkat", "mknodat", "renameat2"].includes(call));
 }
 
 /** The state without what was lost. */

@@ -1,6 +1,8 @@
 /** What a scenario of the matrices is, and what the tables of scenarios share. */
+
 import type { Agent } from "../support/agent.ts";
 import { dir, file, type Tree, whiteout } from "../support/tree.ts";
+import type { Lacking } from "./faults.ts";
 
 export interface Scenario {
   readonly name: string;
@@ -21,6 +23,8 @@ export interface Group {
   readonly name: string;
   readonly options: readonly string[];
   readonly scenarios: readonly Scenario[];
+  /** What the upper's file system lacks, as Veneer sees it. */
+  readonly without?: Lacking;
   /** After a crash the upper is not to be used again: there is nothing to see for the crash matrix. */
   readonly disposable?: true;
 }

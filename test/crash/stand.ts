@@ -7,7 +7,7 @@ import { type Agent, startAgent } from "../support/agent.ts";
 import { mountOverlay, unmountOverlay, veneerProgram } from "../support/overlay.ts";
 import { runOk } from "../support/programs.ts";
 import type { Snapshot } from "../support/tree.ts";
-import { Faults } from "./faults.ts";
+import { Faults, type Lacking } from "./faults.ts";
 import { type Dated, normalised, type State } from "./states.ts";
 
 export class Stand {
@@ -21,10 +21,10 @@ export class Stand {
   #log = "";
 
   /** @param area an empty directory */
-  constructor(area: string, options: readonly string[]) {
+  constructor(area: string, options: readonly string[], without?: Lacking) {
     this.#area = area;
     this.#options = options;
-    this.faults = new Faults(join(area, "faults"));
+    this.faults = new Faults(join(area, "faults"), without);
     for (const name of ["l0", "l1", "upper", "work", "mnt"]) {
       mkdirSync(join(area, name));
     }
