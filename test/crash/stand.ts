@@ -133,7 +133,18 @@ export class Stand {
   }
 
   async unmountVeneer(): Promise<void> {
-    await unmountOverlay("veneer", this.#paths.mountpoint);
+    // Whoever looks at all mounts of the machine, as df does, makes it busy for a moment.
+    for (let time = 1; ; time += 1) {
+      try {
+        await unmountOverlay("veneer", this.#paths.mountpoint);
+        break;
+      } catch (error) {
+        if (time === 10 || !String(error).includes("busy")) {
+          throw error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
     await this.#ended(10_000);
   }
 
