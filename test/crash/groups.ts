@@ -23,7 +23,6 @@ const allGroups: readonly Group[] = [
     scenarios: renameScenarios.filter(({ name }) => !name.includes("opaque directory over")),
   },
   { name: "redirect_dir=on", options: ["redirect_dir=on"], scenarios: redirectScenarios },
-  { name: "metacopy=on", options: ["redirect_dir=on", "metacopy=on"], scenarios: metacopyScenarios },
   { name: "index=on", options: ["index=on"], scenarios: indexScenarios },
   { name: "metacopy=on", options: ["redirect_dir=on", "metacopy=on"], scenarios: metacopyScenarios },
   {

@@ -85,7 +85,14 @@ export const redirectScenarios: readonly Scenario[] = [
   },
 ];
 
-/** With redirect_dir=on and metacopy=on. */
+const big = file("0123456789abcdef".repeat(20_000), { mode: 0o640, xattrs: { "user.a": "1", "security.b": "2" } });
+
+/** A file of which the upper has metadata alone. */
+async function chmodded(sys: Agent, at: (name: string) => string): Promise<void> {
+  await sys.chmod(at("f"), 0o600);
+}
+
+/** With redirect_dir=on and metacopy=on. Data are brought up right into the upper file, which moves its time until that is put back. */
 export const metacopyScenarios: readonly Scenario[] = [
   {
     name: "metacopy: chmod of a lower file",
@@ -139,6 +146,43 @@ export const metacopyScenarios: readonly Scenario[] = [
     lower: { f: "data" },
     act: (sys, at) => withFile(sys, at("f"), "O_WRONLY|O_TRUNC"),
     stepwise: true,
+  },
+  {
+    name: "metacopy: chown below directories of a lower",
+    lower: { d: { e: { f: big } } },
+    act: (sys, at) => sys.chown(at("d/e/f"), 3, 4),
+  },
+  {
+    name: "metacopy: setxattr",
+    lower: { f: big },
+    prepare: chmodded,
+    act: (sys, at) => sys.setxattr(at("f"), "user.new", "value"),
+  },
+  {
+    name: "metacopy: truncate",
+    lower: { f: big },
+    prepare: chmodded,
+    act: (sys, at) => sys.truncate(at("f"), 1000),
+    stepwise: true,
+  },
+  {
+    name: "metacopy: data of a renamed file",
+    lower: { f: big, d: {} },
+    prepare: (sys, at) => sys.rename(at("f"), at("d/g")),
+    act: (sys, at) => sys.appendFile(at("d/g"), " and more"),
+    stepwise: true,
+  },
+  {
+    name: "metacopy: unlink",
+    lower: { f: big },
+    prepare: chmodded,
+    act: (sys, at) => sys.unlink(at("f")),
+  },
+  {
+    name: "metacopy: EXCHANGE with an upper file",
+    upper: { u: "upper" },
+    lower: { f: big, d: {} },
+    act: (sys, at) => sys.renameat2(at("u"), at("f"), "EXCHANGE"),
   },
 ];
 
@@ -216,86 +260,5 @@ export const indexScenarios: readonly Scenario[] = [
     upper: { u: "upper" },
     lower: twoNames,
     act: (sys, at) => sys.renameat2(at("u"), at("d/g"), "EXCHANGE"),
-  },
-];
-
-const big = file("0123456789abcdef".repeat(20_000), { mode: 0o640, xattrs: { "user.a": "1", "security.b": "2" } });
-
-/** A file of which the upper has metadata alone. */
-async function chmodded(sys: Agent, at: (name: string) => string): Promise<void> {
-  await sys.chmod(at("f"), 0o600);
-}
-
-/** With metacopy=on, and redirect_dir=on, which belongs to it. */
-export const metacopyScenarios: readonly Scenario[] = [
-  {
-    name: "metacopy: chmod",
-    lower: { f: big },
-    act: (sys, at) => sys.chmod(at("f"), 0o600),
-  },
-  {
-    name: "metacopy: chown below directories of a lower",
-    lower: { d: { e: { f: big } } },
-    act: (sys, at) => sys.chown(at("d/e/f"), 3, 4),
-  },
-  {
-    name: "metacopy: setxattr",
-    lower: { f: big },
-    prepare: chmodded,
-    act: (sys, at) => sys.setxattr(at("f"), "user.new", "value"),
-  },
-  {
-    name: "metacopy: write",
-    lower: { f: big },
-    prepare: chmodded,
-    act: (sys, at) => withFile(sys, at("f"), "O_WRONLY", (fd) => sys.pwrite(fd, "changed", 100_000)),
-  },
-  {
-    name: "metacopy: truncating open",
-    lower: { f: big },
-    prepare: chmodded,
-    act: (sys, at) => withFile(sys, at("f"), "O_WRONLY|O_TRUNC"),
-    stepwise: true,
-  },
-  {
-    name: "metacopy: truncate",
-    lower: { f: big },
-    prepare: chmodded,
-    act: (sys, at) => sys.truncate(at("f"), 1000),
-    stepwise: true,
-  },
-  {
-    name: "metacopy: rename",
-    lower: { f: big, d: {} },
-    act: (sys, at) => sys.rename(at("f"), at("d/g")),
-  },
-  {
-    name: "metacopy: rename within a directory, of a changed file",
-    lower: { f: big },
-    prepare: chmodded,
-    act: (sys, at) => sys.rename(at("f"), at("g")),
-  },
-  {
-    name: "metacopy: data of a renamed file",
-    lower: { f: big, d: {} },
-    prepare: (sys, at) => sys.rename(at("f"), at("d/g")),
-    act: (sys, at) => sys.appendFile(at("d/g"), " and more"),
-  },
-  {
-    name: "metacopy: link",
-    lower: { f: big, d: {} },
-    act: (sys, at) => sys.link(at("f"), at("d/g")),
-  },
-  {
-    name: "metacopy: unlink",
-    lower: { f: big },
-    prepare: chmodded,
-    act: (sys, at) => sys.unlink(at("f")),
-  },
-  {
-    name: "metacopy: EXCHANGE with an upper file",
-    upper: { u: "upper" },
-    lower: { f: big, d: {} },
-    act: (sys, at) => sys.renameat2(at("u"), at("f"), "EXCHANGE"),
   },
 ];
