@@ -107,8 +107,14 @@ class MemoryGroup:
         return 0
 
     def remove(self):
-        if self.path is not None:
-            os.rmdir(self.path)
+        """Returns when its processes have ended, or after ten seconds."""
+        for _ in range(100):
+            try:
+                if self.path is not None:
+                    os.rmdir(self.path)
+                return
+            except OSError:
+                time.sleep(0.1)
 
 
 class Mount:
@@ -129,9 +135,12 @@ class Mount:
 
     def usage(self):
         """Private memory in kB, and descriptors."""
-        with open(f"/proc/{self.daemon}/smaps_rollup", encoding="ascii") as rollup:
-            private = sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
-        return private, len(os.listdir(f"/proc/{self.daemon}/fd"))
+        try:
+            with open(f"/proc/{self.daemon}/smaps_rollup", encoding="ascii") as rollup:
+                private = sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
+            return private, len(os.listdir(f"/proc/{self.daemon}/fd"))
+        except (FileNotFoundError, ProcessLookupError) as gone:
+            raise Failure("the daemon is gone; the kernel's log says whether it wanted more memory than it may have") from gone
 
     def manifest(self):
         return run(sys.executable, f"{HERE}/../rootfs/manifest.py", self.point, limit=300)
@@ -207,8 +216,7 @@ def check_growth(samples):
             raise Failure(f"descriptors grow: {descriptors} after the first round, {more_descriptors} after round {number}")
 
 
-def soak(veneer, seconds, scratch):
-    group = MemoryGroup()
+def soak(veneer, seconds, scratch, group):
     mount = Mount(veneer, scratch, build_lowers(scratch), group)
     rounds = max(2, min(6, seconds // 60))
     before, samples = settle(mount), []
@@ -236,15 +244,15 @@ def soak(veneer, seconds, scratch):
         run("umount", mount.point)
     if not same:
         raise Failure("the kernel's overlayfs shows another tree on what was left")
-    group.remove()
     print(f"soak: {rounds} rounds of {seconds // rounds} s without an error; the kernel shows the same {len(shown.splitlines())} objects")
 
 
 def main():
     veneer, seconds = os.path.realpath(sys.argv[1]), int(sys.argv[2])
     scratch = tempfile.mkdtemp(prefix="veneer-soak-", dir=os.environ.get("VENEER_TEST_SCRATCH", "/var/tmp"))
+    group = MemoryGroup()
     try:
-        soak(veneer, seconds, scratch)
+        soak(veneer, seconds, scratch, group)
     except (Failure, subprocess.TimeoutExpired) as failure:
         log = f"{scratch}/log"
         if os.path.exists(log):
@@ -254,6 +262,7 @@ def main():
         sys.exit(1)
     finally:
         subprocess.run(["umount", "-l", f"{scratch}/mnt"], capture_output=True, check=False)
+        group.remove()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
