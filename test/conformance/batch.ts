@@ -171,14 +171,12 @@ class Batch {
   async #onMount<T>(by: OverlayKind, paths: MountPaths, work: (player: Player) => Promise<T>): Promise<T> {
     await mountOverlay(by, paths);
     const player = startCalls<Player>(playerScript, playLimitMs);
-    try {
-      return await work(player);
-    } finally {
-      await player.end();
-      await unmountOverlay(by, paths.mountpoint);
-      // After a volatile mount the kernel takes the workdir only when its mark is gone.
-      rmSync(join(paths.work as string, "work/incompat"), { recursive: true, force: true });
-    }
+    // When this fails the mount may be busy: it is left to the end of the batch.
+    const result = await work(player).finally(() => player.end());
+    await unmountOverlay(by, paths.mountpoint);
+    // After a volatile mount the kernel takes the workdir only when its mark is gone.
+    rmSync(join(paths.work as string, "work/incompat"), { recursive: true, force: true });
+    return result;
   }
 
   /** Half of all steps, then the rest when the kernel has forgotten what it could. */
@@ -234,14 +232,18 @@ interface Result {
 export async function runBatch(set: OptionSet, sequences: readonly Sequence[], last: Stage = "later"): Promise<Result> {
   const scratch = makeScratch();
   const host = startAgent();
+  const area = join(scratch, "area");
+  const batch = new Batch(set, sequences, area, host);
   try {
-    const area = join(scratch, "area");
     await (set.on === "tmpfs" ? makeFileSystem("tmpfs", area) : Promise.resolve(mkdirSync(area)));
-    const batch = new Batch(set, sequences, area, host);
     await batch.run(last);
-    return batch;
+  } catch (error) {
+    // What went wrong first is told, not that it can't be cleaned up either.
+    await removeScratch(scratch).catch(() => undefined);
+    throw error;
   } finally {
     await host.end();
-    await removeScratch(scratch);
   }
+  await removeScratch(scratch);
+  return batch;
 }

@@ -272,7 +272,7 @@ const operations = among<[string, ...unknown[]]>(
 );
 
 /** Root does most; what users may do depends on owners and modes. */
-const actor = one(0, 0, 0, 0, 0, 1, 2, 3);
+const actor = one(0, 0, 0, 0, 0, 0, 1, 1, 2, 3);
 
 /** File systems store any value as a capability; no overlay can do with what is none. */
 function validCapability(args: readonly unknown[]): unknown[] {
@@ -287,7 +287,7 @@ export function sequences(count: number): fc.Arbitrary<Sequence> {
     return {
       layers,
       steps: raw.map(([who, [title, ...args]]): Step => {
-        const step: Step = [who, title, ...validCapability(args.map((arg) => guess.resolve(arg)))];
+        const step = guess.withHandle([who, title, ...validCapability(args.map((arg) => guess.resolve(arg)))]);
         guess.follow(step);
         return step;
       }),

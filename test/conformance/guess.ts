@@ -13,6 +13,9 @@ type Kind = "directory" | "file" | "special";
 export class Guess {
   readonly #kinds = new Map<string, Kind>([["", "directory"]]);
 
+  /** Actor and slot of each handle that was opened, the newest last. */
+  #handles: (readonly [actor: number, slot: number])[] = [];
+
   /** @param layers the topmost first */
   constructor(layers: Sequence["layers"]) {
     for (const [path, kind] of shownBy(layers)) {
@@ -34,11 +37,29 @@ export class Guess {
     return wanted === "new" && path !== "" ? `${path}/${name}` : (path ?? name);
   }
 
+  /** The step, or by a handle that was opened where its own was not. */
+  withHandle(step: Step): Step {
+    const [actor, operation, slot, ...args] = step;
+    const makes = operation === "open" || operation === "unnamed";
+    const handle = this.#handles.at(-1);
+    const known = this.#handles.some(([who, which]) => who === actor && which === slot);
+    return typeof slot !== "number" || operation === "umask" || makes || known || handle === undefined
+      ? step
+      : [handle[0], operation, handle[1], ...args];
+  }
+
   /** What the step changes if it succeeds. */
   follow([actor, operation, ...args]: Step): void {
+    const isHandle = ([who, slot]: readonly [number, number]) => who === actor && slot === args[0];
+    if (operation === "open" || operation === "unnamed" || operation === "close") {
+      this.#handles = this.#handles.filter((handle) => !isHandle(handle));
+    }
     if (actor > 1) {
       // Users mostly may not.
       return;
+    }
+    if (operation === "open" || operation === "unnamed") {
+      this.#handles.push([actor, args[0] as number]);
     }
     const path = args.find((arg) => typeof arg === "string") as string;
     switch (operation) {

@@ -93,6 +93,17 @@ const differences: readonly Difference[] = [
     veneer: ["a", "b"],
   },
   {
+    what: "a setgid bit without execution by the group, when a member of the group writes",
+    lowers: [{ f: file("1", { mode: 0o2664, uid: 5, gid: 6 }) }],
+    probe: async (m) => {
+      await m.sys.become(7, 6, []);
+      await m.sys.appendFile(`${m.mnt}/f`, "2");
+      return (await m.sys.lstat(`${m.mnt}/f`)).mode.toString(8);
+    },
+    kernel: "2664",
+    veneer: "664",
+  },
+  {
     what: "f_type of statfs(2)",
     lowers: [{}],
     probe: async (m) => (await m.sys.statvfs(m.mnt)).magic,

@@ -12,6 +12,7 @@ import fcntl
 import json
 import mmap
 import os
+import stat
 import struct
 import sys
 import time
@@ -32,9 +33,15 @@ def when(ns):
     return "now" if abs(ns - START) < HOUR else str(ns)
 
 
+def mode_of(s):
+    """Without a setgid that means nothing, as the group may not execute the file: writes of others take it from a FUSE file."""
+    idle = stat.S_ISREG(s.st_mode) and s.st_mode & 0o2010 == 0o2000
+    return oct(s.st_mode & (0o5777 if idle else 0o7777))
+
+
 def told(s, links=True):
     kind = kind_of(s.st_mode)
-    result = [kind, oct(s.st_mode & 0o7777), s.st_uid, s.st_gid]
+    result = [kind, mode_of(s), s.st_uid, s.st_gid]
     if kind != "file" or "file times" not in left_out:
         result.append(when(s.st_mtime_ns))
     if links and (kind != "dir" or "directory links" not in left_out):
@@ -620,7 +627,7 @@ def entries_below(path):
 
 def entry_of(path, s):
     kind = kind_of(s.st_mode)
-    entry = {"type": kind, "mode": oct(s.st_mode & 0o7777), "uid": s.st_uid, "gid": s.st_gid, "nlink": s.st_nlink,
+    entry = {"type": kind, "mode": mode_of(s), "uid": s.st_uid, "gid": s.st_gid, "nlink": s.st_nlink,
              "ino": str(s.st_ino), "mtime": str(s.st_mtime_ns), "when": when(s.st_mtime_ns), "ctime": str(s.st_ctime_ns)}
     if kind in ("char", "block"):
         entry["rdev"] = "%d:%d" % (os.major(s.st_rdev), os.minor(s.st_rdev))
