@@ -7,4 +7,6 @@ export interface Notifier {
    * May be called while a request, also one on that node, is being served.
    */
   attributesChanged(node: NodeId): void;
+  /** The listing of a directory changed, and its mtime did not: what the kernel remembers of it is void. */
+  listingChanged(directory: NodeId): void;
 }

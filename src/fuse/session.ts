@@ -19,7 +19,7 @@ import {
   negotiate,
   protocolMajor,
 } from "./protocol/init.ts";
-import { encodeInvalidateAttributes, notifySize } from "./protocol/notify.ts";
+import { encodeInvalidateAttributes, encodeInvalidatePages, notifySize } from "./protocol/notify.ts";
 import { Opcode } from "./protocol/opcodes.ts";
 import { ReplyWriter } from "./protocol/reply-writer.ts";
 import type { FuseSettings } from "./settings.ts";
@@ -70,6 +70,10 @@ class Session {
     attributesChanged: (node) => {
       encodeInvalidateAttributes(node, this.#notification);
       // ENOENT: the kernel has forgotten the node, and what it knew of it.
+      this.#send(this.#notification, "NOTIFY_INVAL_INODE");
+    },
+    listingChanged: (directory) => {
+      encodeInvalidatePages(directory, this.#notification);
       this.#send(this.#notification, "NOTIFY_INVAL_INODE");
     },
   };

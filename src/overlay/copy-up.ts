@@ -190,6 +190,7 @@ function becomeUpper(overlay: Overlay, node: Node, stat: Stat, { keepsInode, dat
     node.ino = overlay.inodes.number(stat.dev, stat.ino);
     if (node.link !== undefined) {
       overlay.names.get(node.link.parent)?.listing.renumber(node.link.name, node.ino);
+      overlay.notifier.listingChanged(node.link.parent.id);
     }
   }
   // Link count, ctime, blocks: none of them is what the kernel was told of the lower object.

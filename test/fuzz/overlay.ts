@@ -63,7 +63,7 @@ function overlayOver(
     userXattr: request.userXattr ?? false,
     log: emptyLog,
     jobs: { start: request.startJob },
-    notifier: { attributesChanged: () => undefined },
+    notifier: { attributesChanged: () => undefined, listingChanged: () => undefined },
     releaseMemory: () => undefined,
   });
 }

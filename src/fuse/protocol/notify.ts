@@ -11,10 +11,19 @@ export const notifySize = outHeaderSize + invalidateInodeSize;
 
 /** Has the kernel drop the attributes of a node, but none of its pages: the offset is negative. */
 export function encodeInvalidateAttributes(node: NodeId, writer: ReplyWriter): void {
+  encodeInvalidateInode(node, -1, writer);
+}
+
+/** Has the kernel drop the pages of a node as well: those of a directory hold its listing. */
+export function encodeInvalidatePages(node: NodeId, writer: ReplyWriter): void {
+  encodeInvalidateInode(node, 0, writer);
+}
+
+function encodeInvalidateInode(node: NodeId, offset: number, writer: ReplyWriter): void {
   writer.begin();
   writer.setBodyLength(invalidateInodeSize);
   writer.u64(0, node);
-  writer.u64(8, -1);
+  writer.u64(8, offset);
   writer.u64(16, 0);
   writer.finishNotification(invalidateInode);
 }
