@@ -72,7 +72,7 @@ describe("a system call that fails", () => {
     await Promise.all([work(), work()]);
     const said = extent.kind === "part" ? `, VENEER_TEST_CRASH=${extent.seed}` : "";
     process.stdout.write(
-      `error matrix, ${group.name}: ${points.length} of ${all} points, ${failures} failures${said}\n`,
+      `error matrix, ${group.name}: ${points.length} of ${all} points, ${failures} failures, ${complaints.size} complaints${said}\n`,
     );
     expect([...complaints]).toEqual([]);
   });

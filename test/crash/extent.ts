@@ -14,7 +14,7 @@ function readExtent(): Extent {
   if (!Number.isInteger(seed) || seed <= 0) {
     throw new Error(`VENEER_TEST_CRASH: ${said} is neither "all" nor a seed`);
   }
-  return { kind: "part", seed, crashStride: 3, errorStride: 60 };
+  return { kind: "part", seed, crashStride: 4, errorStride: 80 };
 }
 
 /** Without the variable a part with a seed that is new each time: different runs cover different points. */

@@ -2,6 +2,9 @@
 import { device, dir, fifo, file, hardlink, socket, sparse, symlink } from "../support/tree.ts";
 import { asUser, large, type Scenario, withFile } from "./scenarios.ts";
 
+/** FS_NOATIME_FL; the other flags of a file stay. */
+const noAtime = 0x80;
+
 const rich = { mode: 0o4751, uid: 5, gid: 6, xattrs: { "user.a": "1", "trusted.b": "2", "security.c": "3" } };
 
 const copyUps: readonly Scenario[] = [
@@ -202,7 +205,8 @@ const onUpper: readonly Scenario[] = [
   {
     name: "chattr",
     upper: { f: "upper" },
-    act: (sys, at) => withFile(sys, at("f"), "O_RDONLY", (fd) => sys.setFlags(fd, 0x80)),
+    act: (sys, at) =>
+      withFile(sys, at("f"), "O_RDONLY", async (fd) => sys.setFlags(fd, (await sys.getFlags(fd)) | noAtime)),
   },
 ];
 
