@@ -67,7 +67,8 @@ export function setRedirect(overlay: Overlay, node: Node, sameDirectory: boolean
 function pathInLowers(overlay: Overlay, node: Node): string {
   let path = "";
   for (let at = node; at.link !== undefined; at = at.link.parent) {
-    const name = readRedirect(overlay, at) ?? at.link.name;
+    // The directories above an indexed file may be on lowers alone.
+    const name = (at.upper ? readRedirect(overlay, at) : undefined) ?? at.link.name;
     if (name.startsWith("/")) {
       return name + path;
     }
