@@ -9,11 +9,13 @@ import {
   type Difference,
   differenceOfSteps,
   differenceOfViews,
+  firstUnequal,
   type LeftOut,
   type Likeness,
   leavingOut,
   leftOut,
   like,
+  partOnPurpose,
   type Stage,
   type View,
   whereUserXattrsMark,
@@ -54,6 +56,8 @@ class Batch {
   readonly #places: readonly string[];
   readonly #leftOut: readonly LeftOut[];
   readonly found: (Difference | undefined)[];
+  /** Those in which the two parted on purpose: nothing that comes after is compared. */
+  readonly #parted = new Set<number>();
   /** How often each operation was played, and how often it was refused or had nothing to work on. */
   readonly tally = new Map<string, [played: number, refused: number]>();
 
@@ -103,7 +107,12 @@ class Batch {
   #compareSteps(played: Both<{ outcomes: readonly unknown[][] }>): void {
     for (const [index, { steps }] of this.#sequences.entries()) {
       const [kernel, veneer] = kinds.map((kind) => played[kind].outcomes[index] as unknown[]);
-      this.found[index] ??= differenceOfSteps(steps, kernel as unknown[], veneer as unknown[]);
+      const first = firstUnequal(kernel as unknown[], veneer as unknown[]);
+      if (first !== undefined && partOnPurpose(this.#set.format, kernel?.[first], veneer?.[first])) {
+        this.#parted.add(index);
+      } else {
+        this.found[index] ??= differenceOfSteps(steps, kernel as unknown[], veneer as unknown[]);
+      }
       for (const [at, [, operation]] of steps.entries()) {
         const outcome = (kernel as unknown[])[at];
         const refused = outcome === "skipped" || (typeof outcome === "string" && /^E[A-Z0-9]+$/.test(outcome));
@@ -122,6 +131,9 @@ class Batch {
     stage: Stage = "later",
   ): void {
     for (const [index, view] of expected.entries()) {
+      if (this.#parted.has(index % this.#sequences.length)) {
+        continue;
+      }
       const fitting = this.#set.options.includes("userxattr") ? whereUserXattrsMark(how) : how;
       this.found[index % this.#sequences.length] ??= differenceOfViews(
         what,

@@ -5,7 +5,7 @@
 import { expect, test } from "vitest";
 import { CallError } from "../support/agent.ts";
 import { describeOverlay, type Mounted, type OverlayKind } from "../support/overlay.ts";
-import { file, hardlink, sparse, type Tree } from "../support/tree.ts";
+import { dir, file, hardlink, sparse, type Tree } from "../support/tree.ts";
 
 interface Difference extends Readonly<Record<OverlayKind, unknown>> {
   readonly what: string;
@@ -30,6 +30,22 @@ const openFile = (m: Mounted, path: string) => m.sys.open(`${m.mnt}/${path}`, "O
 const superMagic = { overlay: 0x794c7630, fuse: 0x65735546 };
 
 const differences: readonly Difference[] = [
+  {
+    what: "rmdir of a directory that is empty by a whiteout by xattr in a lower",
+    lowers: [
+      {
+        e: dir(
+          { f: file("", { xattrs: { "trusted.overlay.whiteout": "y" } }) },
+          { xattrs: { "trusted.overlay.opaque": "x" } },
+        ),
+      },
+      { e: { f: "1" } },
+      {},
+    ],
+    probe: async (m) => [await m.sys.list(`${m.mnt}/e`), await outcome(m.sys.rmdir(`${m.mnt}/e`))],
+    kernel: [[], "ENOTEMPTY"],
+    veneer: [[], "done"],
+  },
   {
     what: "fchmod by a handle for reading, of a lower file whose name is gone",
     lowers: [{ f: "1" }],
