@@ -63,18 +63,20 @@ export function setRedirect(overlay: Overlay, node: Node, sameDirectory: boolean
   }
 }
 
-/** Where a node on the upper lies in the lowers, from their roots: its path, but for the redirects on the way. */
+/**
+ * Where a node lies in the lowers, from their roots: its path, but for the redirects on the way. Of the names of an indexed file, which
+ * are one file there, the one with the shortest path.
+ */
 function pathInLowers(overlay: Overlay, node: Node): string {
-  let path = "";
-  for (let at = node; at.link !== undefined; at = at.link.parent) {
-    // The directories above an indexed file may be on lowers alone.
-    const name = (at.upper ? readRedirect(overlay, at) : undefined) ?? at.link.name;
-    if (name.startsWith("/")) {
-      return name + path;
-    }
-    path = `/${name}${path}`;
+  // The directories above an indexed file may be on lowers alone.
+  const redirect = node.upper ? readRedirect(overlay, node) : undefined;
+  if (redirect?.startsWith("/")) {
+    return redirect;
   }
-  return path;
+  const [first = "", ...others] = overlay.nodes
+    .links(node)
+    .map(({ parent, name }) => `${pathInLowers(overlay, parent)}/${redirect ?? name}`);
+  return others.reduce((shortest, path) => (path.length < shortest.length ? path : shortest), first);
 }
 
 function readRedirect(overlay: Overlay, node: Node): string | undefined {

@@ -108,7 +108,7 @@ class Batch {
     for (const [index, { steps }] of this.#sequences.entries()) {
       const [kernel, veneer] = kinds.map((kind) => played[kind].outcomes[index] as unknown[]);
       const first = firstUnequal(kernel as unknown[], veneer as unknown[]);
-      if (first !== undefined && partOnPurpose(this.#set.format, kernel?.[first], veneer?.[first])) {
+      if (first !== undefined && partOnPurpose(this.#set, kernel?.[first], veneer?.[first])) {
         this.#parted.add(index);
       } else {
         this.found[index] ??= differenceOfSteps(steps, kernel as unknown[], veneer as unknown[]);

@@ -1,5 +1,6 @@
 /** What has to be equal, and how the first difference is told. */
-import type { MarkFormat, Step } from "./sequence.ts";
+import type { OptionSet } from "./option-sets.ts";
+import type { Step } from "./sequence.ts";
 
 /** What player.py tells of an object. */
 type ViewEntry = Readonly<Record<string, unknown>>;
@@ -127,11 +128,14 @@ export function differenceOfViews(
 }
 
 /**
- * Whether the two ended a step differently on purpose, so that what comes after it can't be compared: the kernel takes a
- * directory with a whiteout by xattr in a lower for one that is not empty, though it lists nothing.
+ * Whether the two ended a step differently on purpose, so that what comes after it can't be compared. The kernel takes a
+ * directory with a whiteout by xattr in a lower for one that is not empty, though it lists nothing. And it refuses a redirect that is too
+ * long where another name of the same file would do.
  */
-export function partOnPurpose(format: MarkFormat, kernel: unknown, veneer: unknown): boolean {
-  return format === "xattr" && kernel === "ENOTEMPTY" && veneer === null;
+export function partOnPurpose({ format, options }: OptionSet, kernel: unknown, veneer: unknown): boolean {
+  const seemsFull = format === "xattr" && kernel === "ENOTEMPTY";
+  const seemsLong = options.includes("index=on") && options.includes("metacopy=on") && kernel === "EXDEV";
+  return veneer === null && (seemsFull || seemsLong);
 }
 
 /** Which step was the first to end differently; undefined if none did. */

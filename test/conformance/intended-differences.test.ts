@@ -47,6 +47,20 @@ const differences: readonly Difference[] = [
     veneer: [[], "done"],
   },
   {
+    what: "link of a file without its data by a name that is too long for a redirect, where another name is not",
+    lowers: [
+      { [`${"d".repeat(100)}`]: { ["f".repeat(200)]: "data" }, g: hardlink(`${"d".repeat(100)}/${"f".repeat(200)}`) },
+    ],
+    options: ["redirect_dir=on", "metacopy=on", "index=on"],
+    probe: async (m) => {
+      const long = `${m.mnt}/${"d".repeat(100)}/${"f".repeat(200)}`;
+      await m.sys.lstat(`${m.mnt}/g`);
+      return [await outcome(m.sys.link(long, `${m.mnt}/new`)), await m.sys.readFile(long)];
+    },
+    kernel: ["EXDEV", "data"],
+    veneer: ["done", "data"],
+  },
+  {
     what: "fchmod by a handle for reading, of a lower file whose name is gone",
     lowers: [{ f: "1" }],
     probe: async (m) => {
