@@ -555,10 +555,9 @@ def call_walk(path):
 
 
 def call_removeTree(path):
-    """As rm -rf, also where paths grow too long."""
+    """As rm -rf, also where paths grow too long; by name, so that one that is refused half-way has always done the same."""
     def empty(fd):
-        for name in os.listdir(fd):
-            name = os.fsencode(name)
+        for name in sorted(map(os.fsencode, os.listdir(fd))):
             if st.S_ISDIR(os.lstat(name, dir_fd=fd).st_mode):
                 child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
                 try:

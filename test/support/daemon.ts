@@ -1,13 +1,25 @@
 /** Veneer's daemon, seen from outside. */
-import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 
 /** The process that holds the lock on this upper directory, if any does; proc_locks(5) has the format. */
 export function lockHolder(upper: string): number | undefined {
-  const { ino } = lstatSync(upper, { bigint: true });
-  const line = readFileSync("/proc/locks", "latin1")
-    .split("\n")
-    .find((lock) => lock.includes(" FLOCK ") && lock.includes(`:${ino} `));
-  return line === undefined ? undefined : Number(line.trim().split(/\s+/)[4]);
+  const { dev, ino } = lstatSync(upper, { bigint: true });
+  return (
+    readFileSync("/proc/locks", "latin1")
+      .split("\n")
+      .filter((lock) => lock.includes(" FLOCK ") && lock.includes(`:${ino} `))
+      .map((lock) => Number(lock.trim().split(/\s+/)[4]))
+      // Directories of other file systems have the same number.
+      .find((pid) => hasOpen(pid, dev, ino))
+  );
+}
+
+function hasOpen(pid: number, dev: bigint, ino: bigint): boolean {
+  const descriptors = `/proc/${pid}/fd`;
+  return (existsSync(descriptors) ? readdirSync(descriptors) : []).some((fd) => {
+    const stat = statSync(`${descriptors}/${fd}`, { bigint: true, throwIfNoEntry: false });
+    return stat?.dev === dev && stat.ino === ino;
+  });
 }
 
 /** The daemon whose upper this is. */
