@@ -107,8 +107,9 @@ class Batch {
   #compareSteps(played: Both<{ outcomes: readonly unknown[][] }>): void {
     for (const [index, { steps }] of this.#sequences.entries()) {
       const [kernel, veneer] = kinds.map((kind) => played[kind].outcomes[index] as unknown[]);
-      const first = firstUnequal(kernel as unknown[], veneer as unknown[]);
-      if (first !== undefined && partOnPurpose(this.#set, kernel?.[first], veneer?.[first])) {
+      const parting = steps.findIndex((_, at) => partOnPurpose(this.#set, kernel?.[at], veneer?.[at]));
+      const first = firstUnequal(kernel as unknown[], veneer as unknown[]) ?? steps.length;
+      if (parting !== -1 && parting <= first) {
         this.#parted.add(index);
       } else {
         this.found[index] ??= differenceOfSteps(steps, kernel as unknown[], veneer as unknown[]);

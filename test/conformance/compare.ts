@@ -48,9 +48,12 @@ export const like = {
   upperEqual: (entry: ViewEntry) => withoutMarks(like.upper(entry), /\.overlay\.origin$/),
 };
 
-/** With userxattr: only files and directories can bear an origin, so that other numbers are new in each mount. */
+/**
+ * With userxattr: only files and directories can bear an origin, so that other numbers are new in each mount, and with the kernel's
+ * overlayfs also when it has forgotten one name while another is open.
+ */
 export function whereUserXattrsMark(how: Likeness): Likeness {
-  return (entry) => how(entry.type === "file" || entry.type === "dir" ? entry : without(entry, "ino"));
+  return (entry) => how(entry.type === "file" || entry.type === "dir" ? entry : without(entry, "ino", "same"));
 }
 
 /**
@@ -130,12 +133,13 @@ export function differenceOfViews(
 /**
  * Whether the two ended a step differently on purpose, so that what comes after it can't be compared. The kernel takes a
  * directory with a whiteout by xattr in a lower for one that is not empty, though it lists nothing. And it refuses a redirect that is too
- * long where another name of the same file would do.
+ * long where another name of the same file would do; where such a rename was to replace a directory, it has made that opaque by then.
  */
 export function partOnPurpose({ format, options }: OptionSet, kernel: unknown, veneer: unknown): boolean {
   const seemsFull = format === "xattr" && kernel === "ENOTEMPTY";
   const seemsLong = options.includes("index=on") && options.includes("metacopy=on") && kernel === "EXDEV";
-  return veneer === null && (seemsFull || seemsLong);
+  const leftOpaque = options.includes("redirect_dir=on") && kernel === "EXDEV onto a directory";
+  return (veneer === null && (seemsFull || seemsLong)) || leftOpaque;
 }
 
 /** Which step was the first to end differently; undefined if none did. */

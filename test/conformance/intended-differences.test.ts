@@ -5,7 +5,7 @@
 import { expect, test } from "vitest";
 import { CallError } from "../support/agent.ts";
 import { describeOverlay, type Mounted, type OverlayKind } from "../support/overlay.ts";
-import { dir, file, hardlink, sparse, type Tree } from "../support/tree.ts";
+import { device, dir, file, hardlink, sparse, type Tree } from "../support/tree.ts";
 
 interface Difference extends Readonly<Record<OverlayKind, unknown>> {
   readonly what: string;
@@ -163,6 +163,29 @@ const differences: readonly Difference[] = [
     },
     kernel: ["from", "to"],
     veneer: ["to"],
+  },
+  {
+    what: "a rename of a directory onto an empty one that fails as its redirect would be too long",
+    lowers: [{ d: { [`${"n".repeat(250)}`]: { from: {} } }, to: { f: "" } }],
+    options: ["redirect_dir=on"],
+    probe: async (m) => {
+      await m.sys.unlink(`${m.mnt}/to/f`);
+      const from = `${m.mnt}/d/${"n".repeat(250)}/from`;
+      return [await outcome(m.sys.rename(from, `${m.mnt}/to`)), await m.isOpaque("to")];
+    },
+    kernel: ["EXDEV", true],
+    veneer: ["EXDEV", false],
+  },
+  {
+    what: "times set by the handle of a device of a lower whose name is gone",
+    lowers: [{ null: device("char", 1, 3) }],
+    probe: async (m) => {
+      const fd = await m.sys.open(`${m.mnt}/null`, "O_RDWR");
+      await m.sys.unlink(`${m.mnt}/null`);
+      return [await outcome(m.sys.utimens(fd, 5n, 6n)), await m.isWhiteout("null")];
+    },
+    kernel: ["done", false],
+    veneer: ["done", true],
   },
   {
     what: "files `.wh.NAME` and `.wh..wh..opq` in lowers",

@@ -70,14 +70,15 @@ class Turn:
         return self.handles[slot][0]
 
     def writable(self, slot):
-        """By a read-only handle the kernel's overlay can't change what has no name any more."""
+        """By a handle for reading, or of what is no file, the kernel's overlay can't change what has no name any more."""
         fd = self.fd(slot)
         if not self.handles[slot][1]:
             raise Skip
         return fd
 
     def keep(self, slot, flags, fd):
-        self.handles[slot] = (fd, flags & os.O_ACCMODE != os.O_RDONLY and not flags & os.O_PATH)
+        changes = flags & os.O_ACCMODE != os.O_RDONLY and not flags & os.O_PATH
+        self.handles[slot] = (fd, changes and stat.S_ISREG(os.fstat(fd).st_mode))
 
     def release(self, slot):
         if slot in self.handles:
@@ -136,7 +137,11 @@ def op_close(turn, slot):
 
 
 def op_read(turn, slot, length):
-    return summary(os.read(turn.fd(slot), length))
+    fd = turn.fd(slot)
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        # Where the position behind the last entry is a large number it is EINVAL.
+        os.lseek(fd, 0, os.SEEK_SET)
+    return summary(os.read(fd, length))
 
 
 def op_pread(turn, slot, length, offset):
@@ -324,6 +329,9 @@ def op_rename(turn, source, destination, flags):
         if e.errno == errno.ENOTEMPTY:
             # By then the kernel has copied the directory up, Veneer has not: from here on it is copied up on both.
             attempt(lambda: os.chmod(raw(source), before.st_mode & 0o7777))
+        target = lstat_quietly(destination)
+        if e.errno == errno.EXDEV and target is not None and stat.S_ISDIR(target.st_mode):
+            return "EXDEV onto a directory"
         raise
     after = lstat_quietly(destination)
     return None if after is None or before is None else told(after) + [before.st_ino == after.st_ino]
