@@ -13,10 +13,13 @@ export function newestProcessNamed(name: string): number | undefined {
   return started.sort((a, b) => b.ticks - a.ticks)[0]?.pid;
 }
 
-/** Whether there is such a process; one that has ended but was not waited for counts as gone. */
+/**
+ * Whether there is such a process; one that has ended but was not waited for counts as gone. While a thread of it goes on after
+ * the main thread its descriptors are still open, and file systems that they belong to in use.
+ */
 export function processLives(pid: number): boolean {
-  const state = processStat(String(pid));
-  return state !== undefined && !/\) [ZX] /.test(state);
+  const fields = statFields(String(pid));
+  return fields !== undefined && !(/[ZX]/.test(fields[0] as string) && Number(fields[17]) <= 1);
 }
 
 /** Descriptors of this process that it was started with: all others are close-on-exec. */
@@ -35,14 +38,14 @@ function processName(pid: string): string | undefined {
   return ifPresent(`/proc/${pid}/comm`)?.trimEnd();
 }
 
-/** Clock ticks from the start of the machine to that of the process: field 22 of proc_pid_stat(5). */
+/** Clock ticks from the start of the machine to that of the process. */
 function startTicks(pid: string): number {
-  const fields = processStat(pid)?.split(") ").at(-1)?.split(" ") ?? [];
-  return Number(fields[19] ?? 0);
+  return Number(statFields(pid)?.[19] ?? 0);
 }
 
-function processStat(pid: string): string | undefined {
-  return ifPresent(`/proc/${pid}/stat`);
+/** proc_pid_stat(5) from field 3 on: [0] is the state, [17] the number of threads (field 20), [19] the start (field 22). */
+function statFields(pid: string): string[] | undefined {
+  return ifPresent(`/proc/${pid}/stat`)?.split(") ").at(-1)?.split(" ");
 }
 
 /** Processes and descriptors come and go while one looks at them. */

@@ -65,7 +65,7 @@ class Round {
       );
     }
     const seen = await stand.look(directory);
-    this.#complain(label, afterCrash(seen, reference.before, reference.after, scenario.stepwise === true));
+    this.#complain(label, afterCrash(seen, reference.before, reference.after, scenario));
     this.#unconfirmed.set(directory, { seen, label });
   }
 
@@ -81,7 +81,7 @@ class Round {
         const seen = await stand.look(directory);
         this.#complain(
           `${label}, as the kernel sees it`,
-          afterCrash(seen, reference.before, reference.after, scenario.stepwise === true),
+          afterCrash(seen, reference.before, reference.after, scenario),
         );
       }
       for (const [directory, { seen, label }] of this.#unconfirmed) {

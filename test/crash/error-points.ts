@@ -120,7 +120,10 @@ class Tries {
       // What was prepared for a rename, or taken back, has moved the times of directories.
       const tolerant = scenario.stepwise === true || calls.slice(at - 1).includes("renameat2");
       const expected = scenario.stepwise ? after : before;
-      this.#complain(label, tolerant ? afterCrash(seen, before, expected, true) : differences(seen, before));
+      this.#complain(
+        label,
+        tolerant ? afterCrash(seen, before, expected, { stepwise: true }) : differences(seen, before),
+      );
       if (time === 1) {
         first = { descriptors: await this.#descriptors(), nodes };
       }

@@ -3,8 +3,9 @@
 import type { Agent } from "../support/agent.ts";
 import { dir, file, type Tree, whiteout } from "../support/tree.ts";
 import type { Lacking } from "./faults.ts";
+import type { Allowance } from "./states.ts";
 
-export interface Scenario {
+export interface Scenario extends Allowance {
   readonly name: string;
   /** What the layers hold in the scenario's own directory: the upper one, two lowers. All is root's, and of 2001. */
   readonly upper?: Tree;
@@ -14,8 +15,6 @@ export interface Scenario {
   prepare?(sys: Agent, at: (name: string) => string): Promise<unknown>;
   /** The operation, in the mount. Descriptors that it opens it closes, whatever happens. */
   act(sys: Agent, at: (name: string) => string): Promise<unknown>;
-  /** The operation changes several attributes of one object, one call each: in between, some are new already. */
-  readonly stepwise?: true;
 }
 
 /** Scenarios that run with one set of mount options. */

@@ -57,14 +57,25 @@ function withoutDirectoryTimes(state: State): State {
   });
 }
 
+/** What a crash may leave that is neither the old state as a whole nor the new one. */
+export interface Allowance {
+  /** One object is changed by several calls. */
+  readonly stepwise?: boolean;
+  /** A renamed file has both names for a moment, each of which shows what it showed before or what it is to show. */
+  readonly bothNames?: boolean;
+}
+
 /** What is wrong with a state that a crash has left: nothing if it is the old one or the new one, as a whole. */
-export function afterCrash(seen: State, before: State, after: State, stepwise: boolean): string[] {
+export function afterCrash(seen: State, before: State, after: State, { stepwise, bothNames }: Allowance): string[] {
   const [now, old, done] = [seen, before, after].map(withoutDirectoryTimes) as [State, State, State];
   if (sameState(now, old) || sameState(now, done)) {
     return [];
   }
   const paths = [...new Set([now, old, done].flatMap((state) => Object.keys(state)))].sort();
   return paths.flatMap((path) => {
+    if (bothNames && isOneOfTwo(now[path], old[path], done[path])) {
+      return [];
+    }
     const wrong = stepwise
       ? wrongFields(now[path], old[path], done[path])
       : wrongEntry(now[path], old[path], done[path]);
@@ -77,6 +88,12 @@ function wrongEntry(seen: Entry | undefined, old: Entry | undefined, done: Entry
   return isDeepStrictEqual(old, done) && isDeepStrictEqual(seen, old)
     ? undefined
     : `${brief(seen)}; before ${brief(old)}; after ${brief(done)}`;
+}
+
+/** Whether an entry is the old or the new one but for being one of two names of its file. */
+function isOneOfTwo(seen: Entry | undefined, old: Entry | undefined, done: Entry | undefined): boolean {
+  const alone = (entry: Entry | undefined) => entry && { ...entry, nlink: 1, same: undefined };
+  return seen?.nlink === 2 && [old, done].some((entry) => isDeepStrictEqual(alone(seen), alone(entry)));
 }
 
 /** An object that is changed by several calls may show some attributes old and some new, but none that is neither. */

@@ -1,5 +1,6 @@
 /** Veneer's daemon, seen from outside. */
 import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { processLives } from "../../src/sys/proc.ts";
 
 /** The process that holds the lock on this upper directory, if any does; proc_locks(5) has the format. */
 export function lockHolder(upper: string): number | undefined {
@@ -41,11 +42,11 @@ export function usageOf(pid: number): { privateKb: number; descriptors: number }
   };
 }
 
-/** Whether the process ends within `limitMs`; one that only waits to be reaped has ended. */
+/** Whether the process ends within `limitMs`, all of its threads; one that only waits to be reaped has ended. */
 export async function endsWithin(pid: number, limitMs: number): Promise<boolean> {
   const deadline = Date.now() + limitMs;
   while (Date.now() < deadline) {
-    if (!existsSync(`/proc/${pid}/stat`) || / Z /.test(readFileSync(`/proc/${pid}/stat`, "latin1"))) {
+    if (!processLives(pid)) {
       return true;
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
