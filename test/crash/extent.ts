@@ -6,7 +6,7 @@ export type Extent =
   | { readonly kind: "part"; readonly seed: number; readonly crashStride: number; readonly errorStride: number };
 
 function readExtent(): Extent {
-  const said = process.env.VENEER_TEST_CRASH ?? String(1 + Math.floor(Math.random() * 999_999));
+  const said = process.env.VENEER_TEST_CRASH ?? "1";
   if (said === "all") {
     return { kind: "all" };
   }
@@ -17,7 +17,7 @@ function readExtent(): Extent {
   return { kind: "part", seed, crashStride: 4, errorStride: 80 };
 }
 
-/** Without the variable a part with a seed that is new each time: different runs cover different points. */
+/** Without the variable always the same part: a run that fails says something of what was changed. */
 export const extent: Extent = readExtent();
 
 /** Numbers from 0 up to a limit, the same ones for the same seed (xorshift, 32 bits). */
