@@ -13,7 +13,7 @@ import { decodeLinkCount, encodeLinkCount } from "./link-count.ts";
 import type { Indexed } from "./node.ts";
 import { noUuid, type OriginLayers } from "./origin-layers.ts";
 import { encodeOrigin, encodeUpper, readHandle } from "./stored-handle.ts";
-import type { Staged } from "./work-dir.ts";
+import { makePlainDirectory, type Staged } from "./work-dir.ts";
 
 const indexName = "index";
 
@@ -56,7 +56,7 @@ export class IndexDir {
       return undefined;
     }
     if (work.find(indexName) === undefined) {
-      work.makeDirectory(indexName, 0);
+      makePlainDirectory(work, indexName, 0);
     }
     const self = encodeUpper({ layer: upper, path: "" });
     const moved = "the index in the workdir belongs to another upperdir: remove WORKDIR/index, or mount with index=off";

@@ -7,6 +7,7 @@ import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, WritableLayer } from "../layer/layer.ts";
+import { accessAclName, defaultAclName } from "./acl.ts";
 import { incompatName, markVolatile, requireCompatible } from "./incompat.ts";
 
 const stagingName = "work";
@@ -66,7 +67,7 @@ export class WorkDir {
     if (layer.find(stagingName) !== undefined) {
       work.#removeTree(stagingName);
     }
-    layer.makeDirectory(stagingName, 0o700);
+    makePlainDirectory(layer, stagingName, 0o700);
     if (mode === "volatile") {
       markVolatile(layer, stagingName);
     }
@@ -150,6 +151,21 @@ export class WorkDir {
     }
     this.layer.removeDirectory(path);
   }
+}
+
+/** Makes a directory that hands nothing down to what is made in it: the user's workdir may have a default ACL, or setgid. */
+export function makePlainDirectory(layer: WritableLayer, path: LayerPath, mode: number): void {
+  layer.makeDirectory(path, mode);
+  for (const acl of [defaultAclName, accessAclName]) {
+    try {
+      layer.removeXattr(path, acl);
+    } catch (error) {
+      if (!isErrno(error, Errno.ENODATA, Errno.EOPNOTSUPP)) {
+        throw error;
+      }
+    }
+  }
+  layer.chmod(path, mode);
 }
 
 /** For clearing up, which others can do later. */

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Agent } from "../support/agent.ts";
 import { describeOverlay, refuses } from "../support/overlay.ts";
-import { dir, file } from "../support/tree.ts";
+import { dir, fifo, file, symlink } from "../support/tree.ts";
 
 const netRaw = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
 const capFsetid = 4;
@@ -93,6 +93,69 @@ describeOverlay("ownership", (overlay) => {
     await refuses("EACCES", stranger.open(`${m.mnt}/d/f`, "O_RDONLY"));
     const getfacl = await m.sys.run(["getfacl", "-cpn", `${m.mnt}/d/f`], {});
     expect(getfacl.stdout).toContain("user:1001:rw-");
+  });
+
+  test("a default ACL and setgid of the workdir reach nothing that is made in it, unlike those of its directory", async () => {
+    const rich = dir({}, { mode: 0o777 });
+    const m = await overlay.mount({
+      lowers: [{ f: "1", d: rich, p: fifo(), s: symlink("f"), gone: "1", goneDir: {}, acl: dir({ f: "1", e: {} }) }],
+    });
+    const acl = (user: number) =>
+      [
+        ["user_obj", null, 7],
+        ["user", user, 6],
+        ["group_obj", null, 5],
+        ["mask", null, 7],
+        ["other", null, 5],
+      ] as const;
+    await m.sys.setAcl(`${m.mnt}/acl`, acl(1001), true);
+    await overlay.host.setAcl(m.work, acl(7), true);
+    await overlay.host.chown(m.work, 0, 4242);
+    await overlay.host.chmod(m.work, 0o2755);
+    await m.remount();
+    const { sys } = m;
+    for (const name of ["f", "d", "p"]) {
+      await sys.chmod(`${m.mnt}/${name}`, 0o757);
+    }
+    await sys.lchown(`${m.mnt}/s`, 3, 4);
+    const user = await overlay.agent({ uid: 1000, gid: 1000 });
+    await user.umask(0);
+    for (const at of ["", "d/"]) {
+      await (at === "" ? sys : user).mkdir(`${m.mnt}/${at}newDir`, 0o755);
+      await (at === "" ? sys : user).writeFile(`${m.mnt}/${at}new`, "1", 0o644);
+    }
+    await sys.unlink(`${m.mnt}/gone`);
+    await sys.rmdir(`${m.mnt}/goneDir`);
+    await sys.writeFile(`${m.mnt}/gone`, "2", 0o644);
+    await sys.mkdir(`${m.mnt}/goneDir`, 0o755);
+    await sys.unlink(`${m.mnt}/acl/f`);
+    await sys.rmdir(`${m.mnt}/acl/e`);
+    await sys.writeFile(`${m.mnt}/acl/f`, "2", 0o666);
+    await sys.mkdir(`${m.mnt}/acl/e`, 0o777);
+
+    const upper = await m.inUpper();
+    const shown = Object.entries(upper).map(([path, { mode, gid, xattrs = {} }]) => [
+      path,
+      { mode, gid, acls: Object.entries(xattrs).filter(([name]) => name.startsWith("system.posix_acl")) },
+    ]);
+    const plain = (mode: number, gid = 0) => ({ mode, gid, acls: [] });
+    expect(Object.fromEntries(shown)).toMatchObject({
+      f: plain(0o757),
+      d: plain(0o757),
+      p: plain(0o757),
+      s: plain(0o777, 4),
+      newDir: plain(0o755),
+      new: plain(0o644),
+      "d/newDir": plain(0o755, 1000),
+      "d/new": plain(0o644, 1000),
+      gone: plain(0o644),
+      goneDir: plain(0o755),
+    });
+    const inherited = upper.acl?.xattrs?.["system.posix_acl_default"];
+    expect(inherited).toBeDefined();
+    expect(upper["acl/e"]?.xattrs?.["system.posix_acl_default"]).toBe(inherited);
+    expect(upper["acl/f"]?.mode).toBe(0o664);
+    expect((await sys.run(["getfacl", "-cpn", `${m.mnt}/acl/f`], {})).stdout).toContain("user:1001:rw-");
   });
 
   test("an access ACL is enforced, follows chmod, and is copied up", async () => {
