@@ -130,10 +130,7 @@ export class WhiteoutsInPlace implements Whiteouts {
    */
   #moveAndHide(from: LayerPath, to: LayerPath, { isDirectory, replaces }: Move): void {
     if (!replaces) {
-      if (this.#upper.find(to) === undefined) {
-        this.hide(to);
-      }
-      this.#upper.rename(from, this.#upper, to, RenameFlag.exchange);
+      this.#exchangeWithWhiteout(from, to);
       return;
     }
     if (isDirectory) {
@@ -153,6 +150,21 @@ export class WhiteoutsInPlace implements Whiteouts {
     }
   }
 
+  #exchangeWithWhiteout(from: LayerPath, to: LayerPath): void {
+    const isThere = this.#upper.find(to) !== undefined;
+    if (!isThere) {
+      this.hide(to);
+    }
+    try {
+      this.#upper.rename(from, this.#upper, to, RenameFlag.exchange);
+    } catch (error) {
+      if (!isThere) {
+        this.#removeIdle(to);
+      }
+      throw error;
+    }
+  }
+
   #is(path: LayerPath, stat: Stat): boolean {
     return isAnyWhiteout(this.#marks, this.#upper, path, stat);
   }
@@ -165,7 +177,7 @@ export class WhiteoutsInPlace implements Whiteouts {
     }
   }
 
-  /** The rename is done: a whiteout that hides nothing is no reason to fail, should it have to stay. */
+  /** A whiteout that hides nothing: should it have to stay, that changes nothing of how the rename went. */
   #removeIdle(path: LayerPath): void {
     try {
       this.#upper.unlink(path);
@@ -201,13 +213,15 @@ export class WhiteoutsInPlace implements Whiteouts {
 
   /** @returns where it lies in the staging area */
   #make(): LayerPath {
-    const { layer, path } = this.#work.stage();
+    using staged = this.#work.stage();
+    const { layer, path } = staged;
     if (this.#object === "device") {
       layer.makeNode(path, FileType.character, 0, 0);
     } else {
       layer.createFile(path, 0o600).close();
       layer.setXattr(path, this.#marks.whiteout, yes, 0);
     }
+    staged.keep();
     return path;
   }
 }
