@@ -11,6 +11,7 @@ import { OverlayFilesystem } from "./overlay/filesystem.ts";
 import type { LayerDescriptor, LogLevelName, ServeMessage, ServeRequest } from "./serve-messages.ts";
 import { runJob } from "./sys/jobs.ts";
 import { collectGarbage } from "./sys/memory.ts";
+import { isBeingKilled } from "./sys/proc.ts";
 
 const port = parentPort;
 if (port === null) {
@@ -86,6 +87,7 @@ function run(request: ServeRequest): void {
         releaseMemory: collectGarbage,
       }),
     runJob,
+    isBeingKilled,
     settings: request.settings,
     log,
     onReady: () => tell({ kind: "ready" }),

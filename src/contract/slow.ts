@@ -56,7 +56,7 @@ export class Gate {
     this.#waiting.push(resume);
   }
 
-  /** Drops a waiter, for a caller that was interrupted. */
+  /** Drops a waiter, for a caller that was killed. */
   leave(resume: (failure: unknown) => void): void {
     this.#waiting = this.#waiting.filter((waiting) => waiting !== resume);
   }

@@ -29,6 +29,9 @@ interface Answer {
   readonly body: Buffer;
 }
 
+const liveThread = 500;
+const killedThread = 501;
+
 /** A dispatcher with a buffer of its own, as a session has it. */
 function setUp(methods: Partial<Filesystem>) {
   const answers: Answer[] = [];
@@ -53,15 +56,17 @@ function setUp(methods: Partial<Filesystem>) {
       answers.push({ unique: reply.readUInt32LE(8), errno: Math.abs(reply.readInt32LE(4)), body: reply.subarray(16) });
     },
     startJob: (job, buffers, done) => void jobs.push({ job, buffers, done }),
+    isBeingKilled: (thread) => thread === killedThread,
   });
   const buffer = Buffer.alloc(8192);
   const request = new RequestReader(buffer);
-  const serve = (opcode: number, unique: number, body: Buffer) => {
+  const serve = (opcode: number, unique: number, body: Buffer, thread = liveThread) => {
     buffer.fill(0);
     buffer.writeUInt32LE(40 + body.length, 0);
     buffer.writeUInt32LE(opcode, 4);
     buffer.writeUInt32LE(unique, 8);
     buffer.writeUInt32LE(1, 16);
+    buffer.writeUInt32LE(thread, 32);
     body.copy(buffer, 40);
     dispatcher.serve(request, 40 + body.length);
   };
@@ -229,9 +234,9 @@ describe("parked requests", () => {
     expect(lines).toEqual([]);
   });
 
-  test("are answered EINTR when interrupted, and not again later", () => {
+  test("are answered EINTR when their caller is killed, and not again later", () => {
     const { dispatcher, serve, answers, names, openGate } = parking();
-    serve(Opcode.Unlink, 2, unlink("f"));
+    serve(Opcode.Unlink, 2, unlink("f"), killedThread);
     serve(Opcode.Interrupt, 3, interrupt(2));
     expect(answers).toMatchObject([{ unique: 2, errno: Errno.EINTR }]);
     openGate();
@@ -240,9 +245,19 @@ describe("parked requests", () => {
     expect(names).toEqual(["f"]);
   });
 
-  test("that are on their way again are not interrupted any more", () => {
+  test("go on waiting when their caller gets a signal that does not end it", () => {
     const { dispatcher, serve, answers, openGate } = parking();
     serve(Opcode.Unlink, 2, unlink("f"));
+    serve(Opcode.Interrupt, 3, interrupt(2));
+    expect(answers).toEqual([]);
+    openGate();
+    dispatcher.serveResumed();
+    expect(answers).toMatchObject([{ unique: 2, errno: 0 }]);
+  });
+
+  test("that are on their way again are not interrupted any more", () => {
+    const { dispatcher, serve, answers, openGate } = parking();
+    serve(Opcode.Unlink, 2, unlink("f"), killedThread);
     openGate();
     serve(Opcode.Interrupt, 3, interrupt(2));
     dispatcher.serveResumed();

@@ -24,6 +24,8 @@ export interface DispatchParts {
   /** Hands a finished reply to the kernel; must not throw. */
   send(reply: ReplyWriter, operation: string): void;
   startJob(job: Job, buffers: JobBuffers, done: JobDone): void;
+  /** Whether a thread, by its number in the header of a request, is about to end by a signal. */
+  isBeingKilled(thread: number): boolean;
 }
 
 interface ParkedRequest {
@@ -140,12 +142,16 @@ export class Dispatcher {
     gate.whenOpen(resume);
   }
 
+  /**
+   * The kernel sends this once for the first signal of whatever kind. A caller that goes on after it, in a handler or not at all,
+   * must not see its call fail for what other file systems do in no time; nobody waits for the call of one that is being killed.
+   */
   readonly #interrupt = (key: number): void => {
     const parked = this.#parked.get(key);
-    if (parked !== undefined) {
+    if (parked !== undefined && this.#parts.isBeingKilled(parked.request.caller.pid)) {
       this.#parked.delete(key);
       parked.gate.leave(parked.resume);
-      this.#fail(parked.operation, parked.request, new FsError(Errno.EINTR, "interrupted while it waited"));
+      this.#fail(parked.operation, parked.request, new FsError(Errno.EINTR, "killed while it waited"));
     }
   };
 

@@ -32,6 +32,8 @@ export interface SessionOptions {
   readonly log: Logger;
   /** Does a slow call on the core's own thread, should there be no other. */
   readonly runJob: RunJob;
+  /** Whether a thread of whatever process is about to end by a signal; false where that can't be told. */
+  isBeingKilled(thread: number): boolean;
   /** Module that an I/O thread begins with, if not the compiled one beside this. */
   readonly ioThreadEntry?: URL;
   /** The kernel has got the answer to its first message: the mount is usable. */
@@ -144,6 +146,7 @@ class Session {
       reply: this.#reply,
       send: (reply, operation) => this.#send(reply, operation),
       startJob: (job, buffers, done) => this.#threads.startWithBuffers(job, buffers, done),
+      isBeingKilled: this.#options.isBeingKilled,
     });
   }
 

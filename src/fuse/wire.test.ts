@@ -93,6 +93,7 @@ function exchange(message: Buffer, filesystem: Filesystem, log = silentLog, conn
     startJob: () => {
       throw new Error("no job was expected");
     },
+    isBeingKilled: () => false,
   });
   const buffer = Buffer.alloc(80_000, 0xdd);
   message.copy(buffer);

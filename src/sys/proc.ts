@@ -22,6 +22,17 @@ export function processLives(pid: number): boolean {
   return fields !== undefined && !(/[ZX]/.test(fields[0] as string) && Number(fields[17]) <= 1);
 }
 
+/** Signal n is bit n - 1. */
+const sigKill = 1n << 8n;
+
+/**
+ * Whether a fatal signal waits for this thread (of whatever process): the kernel has made it a SIGKILL of each of its threads, but for
+ * those signals that dump core. False where /proc does not show the thread.
+ */
+export function isBeingKilled(thread: number): boolean {
+  const pending = /^SigPnd:\s*([0-9a-f]+)$/m.exec(ifPresent(`/proc/${thread}/status`) ?? "");
+  return pending !== null && (BigInt(`0x${pending[1]}`) & sigKill) !== 0n;
+}
 /** Descriptors of this process that it was started with: all others are close-on-exec. */
 export function inheritedDescriptors(): number[] {
   return readdirSync("/proc/self/fd").map(Number).filter(isInherited);

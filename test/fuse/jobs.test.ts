@@ -186,34 +186,43 @@ test("parked requests get the failure that their gate opens with", () => {
   expect(output).toBe("cat: gated: No space left on device\ninside\nexit 0\n");
 });
 
-/** Parks opens of "gated" for ever. */
+/** Parks opens of "gated" until there is a file "key". */
 class StuckFilesystem extends GatedFilesystem {
+  override create(...args: Parameters<MemoryFilesystem["create"]>): ReturnType<MemoryFilesystem["create"]> {
+    const created = super.create(...args);
+    if (args[1] === "key") {
+      this.state = "open";
+      this.gate.open();
+    }
+    return created;
+  }
+
   override open(id: number, request: OpenRequest): Opened {
-    if (this.node(1).children.get("gated")?.id === id) {
+    if (this.state !== "open" && this.node(1).children.get("gated")?.id === id) {
       throw new Parked(this.gate);
     }
     return super.open(id, request);
   }
 }
 
-test("others go on while a request is parked, and a signal frees it", () => {
+test("others go on while a request is parked; a fatal signal frees it, one that is handled does not", () => {
   const { output, lines } = runInMount(
     (jobs) => new StuckFilesystem(jobs, scratch),
     `
     cat gated & sleep 0.2
     echo other >f; cat f; ls
     kill -INT $!; kill -TERM $!; wait $!; echo "status $?"
-    python3 -c '
-import os, signal
-def handler(*_): raise InterruptedError("handler")
-signal.signal(signal.SIGALRM, handler)
+    sh -c "sleep 0.5; touch key" & python3 -c '
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+signal.signal(signal.SIGALRM, lambda *_: print("handled"))
 signal.setitimer(signal.ITIMER_REAL, 0.1)
-try: os.open("gated", os.O_RDONLY)
-except InterruptedError as e: print(e)
-'
+opened = libc.open(b"gated", os.O_RDONLY)
+print(os.read(opened, 100) if opened >= 0 else os.strerror(ctypes.get_errno()))
+'; wait
     `,
   );
-  expect(output).toBe("other\nf\ngated\nstatus 143\nhandler\nexit 0\n");
+  expect(output).toBe("other\nf\ngated\nstatus 143\nhandled\nb'inside\\n'\nexit 0\n");
   expect(lines).toEqual([]);
 });
 

@@ -15,6 +15,7 @@ import { openFuseDevice } from "../../src/sys/device.ts";
 import { runJob } from "../../src/sys/jobs.ts";
 import { mount } from "../../src/sys/mount.ts";
 import { closeDescriptor } from "../../src/sys/open.ts";
+import { isBeingKilled } from "../../src/sys/proc.ts";
 
 export interface LogLine {
   readonly level: string;
@@ -79,6 +80,7 @@ export function runInMount(
       settings: { ...defaultFuseSettings, ...settings },
       log,
       runJob,
+      isBeingKilled,
       ioThreadEntry,
       onReady: () => undefined,
     });

@@ -23,6 +23,17 @@ const triggers: [name: string, change: (sys: Agent, path: string) => Promise<unk
   ["link", (sys, path) => sys.link(path, `${path}-2`)],
 ];
 
+/** Gets a signal during a chmod, which is made anew after the handler if the kernel can do so (SA_RESTART). */
+const chmodWithSignal = `
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.002)
+libc.chmod(sys.argv[1].encode(), 0o600)
+print(os.strerror(ctypes.get_errno()))
+`;
+
 describeOverlay("copy-up", (overlay) => {
   test("reading, stat and listing copy nothing up", async () => {
     const m = await overlay.mount({
@@ -279,6 +290,18 @@ describeOverlay("copy-up", (overlay) => {
     expect(await m.namesInUpper("d")).toEqual([]);
     await m.sys.appendFile(`${m.mnt}/d/f`, "2");
     expect(await m.sys.readFile(`${m.mnt}/d/f`)).toBe("12");
+  });
+
+  test("goes on after a signal that its caller handles", async () => {
+    const m = await overlay.mount({ lowers: [{}] });
+    const [lower = ""] = m.lowers;
+    overlay.forgetLower(lower);
+    const fd = await overlay.host.open(`${lower}/f`, "O_CREAT|O_WRONLY");
+    await overlay.host.writeAll(fd, "0123456789abcdef".repeat(65536), 96);
+    await overlay.host.close(fd);
+    const { stdout } = await m.sys.run(["python3", "-c", chmodWithSignal, `${m.mnt}/f`], {});
+    expect(stdout).toBe("Success\n");
+    expect((await overlay.host.lstat(`${m.upper}/f`)).mode).toBe(0o600);
   });
 
   test("by a user who may write the file but not its directory", async () => {
