@@ -90,7 +90,9 @@ class Batch {
     }
     const uppers = await both((kind) => this.#views([paths[kind].upper as string]));
     const shared = paths.kernel.lowers[0] === paths.veneer.lowers[0];
-    const ofKernel = uppers.kernel.map((view, index) => withoutNeedlessMarks(view, uppers.veneer[index] as View));
+    const ofKernel = uppers.kernel.map((view, index) =>
+      withoutNeedlessMarks(view, uppers.veneer[index] as View, `/${place(index)}`),
+    );
     if (!this.#leftOut.includes("directory links")) {
       this.#compareViews("the upper", ofKernel, uppers.veneer, without(shared ? like.upper : like.upperEqual));
     }

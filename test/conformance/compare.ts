@@ -56,19 +56,39 @@ export function whereUserXattrsMark(how: Likeness): Likeness {
   return (entry) => how(entry.type === "file" || entry.type === "dir" ? entry : without(entry, "ino", "same"));
 }
 
+const xattrsOf = (entry: ViewEntry | undefined) => (entry?.xattrs ?? {}) as Readonly<Record<string, string>>;
+
 /**
- * The kernel's upper without the opaque marks and redirects that Veneer's has not: a rename that fails in the end leaves one
- * on the directory that was to be moved. Where one is needed the views tell.
+ * The kernel's upper without what only a rename that fails in the end leaves on the directory that was to be moved. That may be an
+ * opaque mark or a redirect; where one is needed the views tell. Or its redirect is a path where Veneer's, made by the next rename
+ * within the directory, is a name that leads there.
+ * @param root of the views, in the layers
  */
-export function withoutNeedlessMarks(kernel: View, veneer: View): View {
+export function withoutNeedlessMarks(kernel: View, veneer: View, root: string): View {
   const entries = Object.entries(kernel).map(([path, entry]) => {
-    const [own, other] = [entry, veneer[path]].map((side) => (side?.xattrs ?? {}) as Record<string, unknown>);
-    const xattrs = Object.entries(own ?? {}).filter(
-      ([name]) => !/\.overlay\.(opaque|redirect)$/.test(name) || other?.[name] !== undefined,
-    );
+    const others = xattrsOf(veneer[path]);
+    const xattrs = Object.entries(xattrsOf(entry)).flatMap(([name, value]) => {
+      if (!/\.overlay\.(opaque|redirect)$/.test(name)) {
+        return [[name, value]];
+      }
+      const other = others[name];
+      const samePlace = entry.type === "dir" && value.startsWith("/") && placeInLowers(veneer, path, root) === value;
+      return other === undefined ? [] : [[name, samePlace ? other : value]];
+    });
     return [path, { ...entry, xattrs: xattrs.length === 0 ? undefined : Object.fromEntries(xattrs) }];
   });
   return Object.fromEntries(entries);
+}
+
+/** Where the lower parts of a directory of an upper lie, by the redirects on the way: a path from the root of the layers. */
+function placeInLowers(upper: View, path: string, root: string): string {
+  const redirect = xattrsOf(upper[path])["trusted.overlay.redirect"];
+  if (redirect?.startsWith("/")) {
+    return redirect;
+  }
+  const slash = path.lastIndexOf("/");
+  const parent = slash === -1 ? root : placeInLowers(upper, path.slice(0, slash), root);
+  return `${parent}/${redirect ?? path.slice(slash + 1)}`;
 }
 
 /** What can't be compared of two overlays under some options. */
