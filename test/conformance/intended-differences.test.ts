@@ -5,11 +5,12 @@
 import { expect, test } from "vitest";
 import { CallError } from "../support/agent.ts";
 import { describeOverlay, type Mounted, type OverlayKind } from "../support/overlay.ts";
-import { device, dir, file, hardlink, sparse, type Tree } from "../support/tree.ts";
+import { type Described, device, dir, file, hardlink, sparse, type Tree } from "../support/tree.ts";
 
 interface Difference extends Readonly<Record<OverlayKind, unknown>> {
   readonly what: string;
   readonly lowers: readonly Tree[];
+  readonly upper?: Tree | Described;
   readonly options?: readonly string[];
   readonly probe: (m: Mounted) => Promise<unknown>;
 }
@@ -188,6 +189,24 @@ const differences: readonly Difference[] = [
     veneer: ["done", true],
   },
   {
+    what: "the listing of an object of an impure directory that can't be looked up",
+    lowers: [{ d: { low: "" } }],
+    upper: dir({
+      d: dir(
+        { broken: file("", { xattrs: { "trusted.overlay.metacopy": "" } }) },
+        { xattrs: { "trusted.overlay.impure": "y" } },
+      ),
+      pure: { broken: file("", { xattrs: { "trusted.overlay.metacopy": "" } }) },
+    }),
+    probe: async (m) => {
+      expect(await outcome(m.sys.lstat(`${m.mnt}/d/broken`))).toBe("EPERM");
+      expect(await m.sys.list(`${m.mnt}/pure`)).toEqual(["broken"]);
+      return m.sys.list(`${m.mnt}/d`);
+    },
+    kernel: ["low"],
+    veneer: ["broken", "low"],
+  },
+  {
     what: "files `.wh.NAME` and `.wh..wh..opq` in lowers",
     lowers: [
       { ".wh.f": "", d: { ".wh..wh..opq": "" } },
@@ -208,7 +227,8 @@ test.each(differences)("$what: is a difference", ({ kernel, veneer }) => {
 
 describeOverlay("intended differences", (overlay) => {
   test.each(differences)("$what", async (difference) => {
-    const m = await overlay.mount({ lowers: difference.lowers, options: difference.options ?? [] });
+    const { lowers, upper = {}, options = [] } = difference;
+    const m = await overlay.mount({ lowers, upper, options });
     expect(await difference.probe(m)).toEqual(difference[overlay.kind]);
   });
 });

@@ -185,6 +185,11 @@ const specials = (names: readonly string[]): fc.Arbitrary<readonly Special[]> =>
   );
 const plainNames = ["new", "g", "f", "sub", "absent", "\xe9\xff", "n".repeat(255)];
 
+/** Names that may stand in any directory, for those who can't rely on a listing. */
+export const allNames: readonly string[] = [
+  ...new Set([...everything.flatMap((path) => path.split("/")), ...plainNames, "hard"]),
+].filter((name) => name !== "");
+
 const indexEntry: fc.Arbitrary<IndexEntry> = fc.record({
   origin: fc.oneof(
     { weight: 4, arbitrary: anyOrigin },

@@ -2,12 +2,16 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Filesystem } from "../../src/contract/filesystem.ts";
 import { FileType, type Name, rootNodeId } from "../../src/contract/ids.ts";
-import { FsError } from "../../src/errno.ts";
+import { Errno, FsError } from "../../src/errno.ts";
 import { runJob } from "../../src/sys/jobs.ts";
 import { workingDirectory } from "../../src/sys/open.ts";
 import { getXattr, listXattrs } from "../../src/sys/xattr.ts";
+import { allNames } from "./marks.ts";
 
-/** What a path is, or the errno of looking; by path. */
+/**
+ * What a path is, or the errno of looking; by path. An object that can't be looked up is told whether it is listed or not: the
+ * kernel leaves it out where it looks up what it lists (impure directories), Veneer lists it always.
+ */
 export type Shown = Readonly<Record<string, string>>;
 
 /** No tree in these tests is deeper; a loop is. */
@@ -25,13 +29,6 @@ interface Looker {
 }
 
 function lookAll(looker: Looker, path: string, depth: number, into: Record<string, string>): Record<string, string> {
-  const told = (act: () => string) => {
-    try {
-      return act();
-    } catch (error) {
-      return `errno ${errnoOf(error)}`;
-    }
-  };
   into[path] = told(() => {
     const { mode, text } = looker.stat(path);
     const xattrs = told(() => looker.xattrs(path));
@@ -44,6 +41,7 @@ function lookAll(looker: Looker, path: string, depth: number, into: Record<strin
         for (const name of names) {
           lookAll(looker, `${path}/${name}`, depth + 1, into);
         }
+        lookForUnlisted(looker, path, names, into);
         return `${text} directory ${xattrs}`;
       }
       case FileType.symlink:
@@ -55,6 +53,24 @@ function lookAll(looker: Looker, path: string, depth: number, into: Record<strin
     }
   });
   return into;
+}
+
+function lookForUnlisted(looker: Looker, path: string, listed: readonly Name[], into: Record<string, string>): void {
+  for (const name of allNames.filter((each) => !listed.includes(each))) {
+    const outcome = told(() => `not listed: ${looker.stat(`${path}/${name}`).text}`);
+    if (outcome !== `errno ${Errno.ENOENT}`) {
+      into[`${path}/${name}`] = outcome;
+    }
+  }
+}
+
+/** What is told, or the errno that it fails with. */
+function told(act: () => string): string {
+  try {
+    return act();
+  } catch (error) {
+    return `errno ${errnoOf(error)}`;
+  }
 }
 
 function errnoOf(error: unknown): number {
@@ -107,7 +123,7 @@ export function shownByFilesystem(filesystem: Filesystem): Shown {
       const slash = path.lastIndexOf("/");
       const entry = filesystem.lookup(node(path.slice(0, slash)), path.slice(slash + 1));
       if (entry === undefined) {
-        throw new FsError(2, "listed, and not found");
+        throw new FsError(Errno.ENOENT, "no such name");
       }
       nodes.set(path, entry.node);
       return statText(entry.attributes);
