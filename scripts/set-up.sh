@@ -71,3 +71,19 @@ need_build() {
     touch dist/.built
   fi
 }
+
+# new_seed: for a run that was not told one; the run prints it
+new_seed() { echo $((RANDOM * 32768 + RANDOM)); }
+
+# print_versions [MORE...]: beside the seed, what a run has to be repeated with
+print_versions() {
+  local commit all
+  commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+  printf -v all ', %s' "Linux $(uname -r)" "Node $(node --version)" "$@" "commit $commit"
+  echo "${all#, }"
+}
+
+# package_versions PACKAGE...: of Debian packages that are installed
+package_versions() {
+  dpkg-query -W -f '${Package} ${Version}\n' "$@" | paste -s -d , | sed 's/,/, /g'
+}

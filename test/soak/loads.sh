@@ -2,40 +2,43 @@
 # One load of the soak, for about so many seconds, in a directory of the mount. Fails, with what went wrong, if anything is not
 # as it should be.
 #
-# usage: loads.sh NAME SECONDS DIRECTORY ROUND
+# usage: loads.sh NAME SECONDS DIRECTORY ROUND SEED
 #
 # SOAK_PYTHON is what the lower's directory python is a copy of.
 set -euo pipefail
 export LC_ALL=C GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null HOME=/nonexistent
 export GIT_AUTHOR_NAME=soak GIT_AUTHOR_EMAIL=soak@localhost GIT_COMMITTER_NAME=soak GIT_COMMITTER_EMAIL=soak@localhost
-name=$1 seconds=$2 area=$3 round=$4
+name=$1 seconds=$2 area=$3 round=$4 seed=$5
 here=$(dirname "$(readlink -f "$0")")
 deadline=$((SECONDS + seconds))
+# From here on $RANDOM is the same in every run of this seed.
+RANDOM=$((seed + round))
 mkdir -p "$area"
 cd "$area"
 
-# Those of stressors.txt, one after the other; each round begins elsewhere, so that short ones together see all.
+# Those of stressors.txt, one after the other, in the order of the seed; each round begins elsewhere, so that short ones together see all.
 stress_ng() {
   local all count share i stressor options
-  mapfile -t all < <(sed 's/#.*//; /^\s*$/d' "$here/stressors.txt")
+  mapfile -t all < <(sed 's/#.*//; /^\s*$/d' "$here/stressors.txt" | sort --random-sort --random-source=<(yes "$seed"))
   count=${#all[@]}
   share=$(((seconds + count - 1) / count))
   for ((i = 0; i < count && SECONDS < deadline; i++)); do
     read -r stressor options <<<"${all[(i + round * seconds / share) % count]}"
     # shellcheck disable=SC2086
-    stress-ng "--$stressor" 1 $options --verify --timeout "${share}s" --temp-path . --oomable
+    stress-ng "--$stressor" 1 $options --seed "$RANDOM" --verify --timeout "${share}s" --temp-path . --oomable
     left=$(ls -A)
     [ -z "$left" ] || { echo "stress-ng --$stressor left $left"; return 1; }
   done
 }
 
+# Not randrw of several sizes: with some seeds fio 3.33 verifies that wrongly, on any file system.
 fio_verify() {
   local job
   while [ $SECONDS -lt $deadline ]; do
     for job in "seq --rw=write --bs=64k" "rand --rw=randwrite --bs=4k" "mmap --ioengine=mmap --rw=randwrite --bs=4k" \
-      "direct --direct=1 --rw=randwrite --bs=4k" "mixed --rw=randrw --bs=4k-32k --norandommap=0"; do
+      "direct --direct=1 --rw=randwrite --bs=4k" "sizes --rw=randwrite --bs=4k-32k" "mixed --rw=randrw --bs=16k"; do
       # shellcheck disable=SC2086
-      fio --name=${job%% *} ${job#* } --size=4m --numjobs=2 --verify=crc32c --do_verify=1 --verify_fatal=1 \
+      fio --name=${job%% *} ${job#* } --randseed=$RANDOM --size=4m --numjobs=2 --verify=crc32c --do_verify=1 --verify_fatal=1 \
         --verify_state_save=0 --group_reporting
     done
     rm -f ./*

@@ -1,15 +1,19 @@
 #!/usr/bin/python3
 """Works on a Veneer mount with all that there is, for so many seconds, and fails if anything goes wrong, grows or is left.
 
-usage: soak.py VENEER SECONDS
+usage: soak.py VENEER SECONDS SEED
 
-The time is split into rounds. In each, all loads of loads.sh run at once, while the kernel's caches are dropped every two
-seconds and the daemon may use no more than `MEMORY_LIMIT` (a memory cgroup). After each round what the loads made is removed,
+The time is split into rounds. In each, all loads of loads.sh run at once, while some of the kernel's caches are dropped now
+and then and the daemon may use no more than `MEMORY_LIMIT` (a memory cgroup). After each round what the loads made is removed,
 caches are dropped, and the daemon's private memory and descriptors are taken. Then the mount is taken down, and the kernel's
 overlayfs has to show the same tree on the same layers.
+
+The seed decides what the loads choose, in which order the stressors come, and when which caches are dropped. How far each load is by
+then it can't decide.
 """
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -158,29 +162,31 @@ class Mount:
             return [line.strip() for line in log if json.loads(line)["level"] in ("warn", "error")]
 
 
-def drop_caches():
+def drop_caches(which):
+    """1 is pages, 2 is names and inodes, 3 both."""
     with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-        file.write("3")
+        file.write(str(which))
 
 
-def spend_round(mount, number, seconds, scratch):
+def spend_round(mount, number, seconds, scratch, seed):
     """All loads at once. @returns the most private memory that the daemon had"""
     running = {}
     for load, copies in LOADS.items():
         for copy in range(copies):
             name = f"{load}{copy}"
             with open(f"{scratch}/{name}.out", "wb") as out:
-                argv = [f"{HERE}/loads.sh", load, str(seconds), f"{mount.point}/{name}", str(number * copies + copy)]
+                argv = [f"{HERE}/loads.sh", load, str(seconds), f"{mount.point}/{name}", str(number * copies + copy), str(seed)]
                 environment = {**os.environ, "SOAK_PYTHON": f"{scratch}/library/python"}
                 running[name] = subprocess.Popen(argv, stdout=out, stderr=out, env=environment, start_new_session=True)
     deadline = time.monotonic() + 3 * seconds + 60
     peak = 0
+    chance = random.Random(f"{seed} {number}")
     try:
         while any(child.poll() is None for child in running.values()):
             if time.monotonic() > deadline:
                 raise Failure(f"still running: {[name for name, child in running.items() if child.poll() is None]}")
-            time.sleep(2)
-            drop_caches()
+            time.sleep(chance.uniform(0.5, 3.5))
+            drop_caches(chance.choice((1, 2, 3)))
             peak = max(peak, mount.usage()[0])
             for name, child in running.items():
                 if child.poll():
@@ -200,7 +206,7 @@ def settle(mount):
     """What the daemon holds when nothing is done: the kernel is told to forget, and V8 has time to collect."""
     best = mount.usage()
     for _ in range(8):
-        drop_caches()
+        drop_caches(3)
         os.listdir(mount.point)
         time.sleep(0.25)
         best = min(best, mount.usage())
@@ -216,14 +222,14 @@ def check_growth(samples):
             raise Failure(f"descriptors grow: {descriptors} after the first round, {more_descriptors} after round {number}")
 
 
-def soak(veneer, seconds, scratch, group):
+def soak(veneer, seconds, seed, scratch, group):
     mount = Mount(veneer, scratch, build_lowers(scratch), group)
     rounds = max(2, min(6, seconds // 60))
     before, samples = settle(mount), []
     print(f"soak: before: {before[0]} kB private, {before[1]} descriptors", flush=True)
     for number in range(rounds):
         began = time.monotonic()
-        peak = spend_round(mount, number, seconds // rounds, scratch)
+        peak = spend_round(mount, number, seconds // rounds, scratch, seed)
         samples.append(settle(mount))
         held = f"peak {peak} kB, then {samples[-1][0]} kB, {samples[-1][1]} descriptors"
         print(f"soak: round {number}, {time.monotonic() - began:.0f} s: {held}", flush=True)
@@ -248,11 +254,11 @@ def soak(veneer, seconds, scratch, group):
 
 
 def main():
-    veneer, seconds = os.path.realpath(sys.argv[1]), int(sys.argv[2])
+    veneer, seconds, seed = os.path.realpath(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     scratch = tempfile.mkdtemp(prefix="veneer-soak-", dir=os.environ.get("VENEER_TEST_SCRATCH", "/var/tmp"))
     group = MemoryGroup()
     try:
-        soak(veneer, seconds, scratch, group)
+        soak(veneer, seconds, seed, scratch, group)
     except (Failure, subprocess.TimeoutExpired) as failure:
         log = f"{scratch}/log"
         if os.path.exists(log):
