@@ -491,12 +491,30 @@ describe.each<FileSystemKind>(["ext4", "tmpfs", "xfs"])("a layer on %s", (kind) 
     from.write(Buffer.from("a"), 0, 0);
     from.write(Buffer.from("z"), 50_000_000, 0);
     const to = work.createFile("to", 0o600);
-    from.copyTo(to, 50_000_001);
+    from.copyTo(to, 50_000_001, false);
     expect(to.stat().size).toBe(50_000_001);
     expect(to.stat().blocks * 512).toBeLessThan(1_000_000);
     expect(execFileSync("cmp", [real("from"), `${base}/${round}/w/to`]).toString()).toBe("");
     from.close();
     to.close();
+  });
+
+  test("metadata of an open file are set whatever became of its name", () => {
+    const file = upper.createFile("file", 0o600);
+    upper.unlink("file");
+    file.chown(11, 12);
+    file.chmod(0o4751);
+    file.setXattr("trusted.a", Buffer.from("b"), 0);
+    file.setTimes({ sec: -5, nsec: 7 }, { sec: 1_000_000, nsec: 999_999_999 });
+    const anchor = file.anchor();
+    expect(anchor.getXattr("", "trusted.a")?.toString()).toBe("b");
+    anchor.close();
+    expect(file.stat()).toMatchObject({
+      ...{ uid: 11, gid: 12, mode: 0o104751 },
+      ...{ atime: { sec: -5, nsec: 7 }, mtime: { sec: 1_000_000, nsec: 999_999_999 } },
+    });
+    file.close();
+    failsWith(Errno.EBADF, () => file.chmod(0o600));
   });
 
   test("file handles find their object again and go stale with it", () => {

@@ -1,8 +1,11 @@
 /** An open file or directory of a layer on disk. */
-import { copyFile } from "../sys/copy.ts";
+import type { TimeChange } from "../contract/filesystem.ts";
+import { copyDense, copyFile } from "../sys/copy.ts";
 import { ioctl, readCached, readFully, seekIn, sync, truncateTo, writeFully } from "../sys/file-data.ts";
+import { changeModeOf, changeOwnerOf, setTimesOf } from "../sys/names.ts";
 import { closeDescriptor } from "../sys/open.ts";
 import { statAt } from "../sys/stat.ts";
+import { setXattrOf } from "../sys/xattr.ts";
 import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
 
 export class DiskFile implements LayerFile {
@@ -50,12 +53,29 @@ export class DiskFile implements LayerFile {
     return statAt(this.#fd, "");
   }
 
+  chmod(mode: number): void {
+    changeModeOf(this.#fd, mode);
+  }
+
+  chown(uid: number, gid: number): void {
+    changeOwnerOf(this.#fd, uid, gid);
+  }
+
+  setTimes(atime: TimeChange, mtime: TimeChange): void {
+    setTimesOf(this.#fd, atime, mtime);
+  }
+
+  setXattr(name: string, value: Buffer, flags: number): void {
+    setXattrOf(this.#fd, name, value, flags);
+  }
+
   ioctl(command: number, buffer: Buffer): void {
     ioctl(this.#fd, command, buffer);
   }
 
-  copyTo(target: LayerFile, size: number): void {
-    copyFile(this.#fd, target.fd, size);
+  copyTo(target: LayerFile, size: number, dense: boolean): void {
+    const copy = dense ? copyDense : copyFile;
+    copy(this.#fd, target.fd, size);
   }
 
   anchor(): WritableLayer {

@@ -24,7 +24,7 @@ export interface ListedName {
   readonly ino: number;
 }
 
-/** An open regular file of a layer. */
+/** An open regular file or directory of a layer. */
 export interface LayerFile {
   /** For Jobs. Closed by `close`. */
   readonly fd: number;
@@ -41,13 +41,18 @@ export interface LayerFile {
   /** fsync(2), at once: what may take long goes by a Job. */
   sync(): void;
   stat(): Stat;
+  chmod(mode: number): void;
+  chown(uid: number, gid: number): void;
+  setTimes(atime: TimeChange, mtime: TimeChange): void;
+  setXattr(name: Name, value: Buffer, flags: number): void;
   /** ioctl(2) with a buffer that is read and written in place. */
   ioctl(command: number, buffer: Buffer): void;
   /**
    * Copies all of its data to the empty `target` in one go: reflink, else copy_file_range, holes kept.
    * For small files; larger ones go by a Job.
+   * @param dense there are no holes to look for
    */
-  copyTo(target: LayerFile, size: number): void;
+  copyTo(target: LayerFile, size: number, dense: boolean): void;
   /** The file as a layer of its own, as `Layer.anchor` gives it; for files that have no name. */
   anchor(): WritableLayer;
   close(): void;
@@ -117,4 +122,9 @@ export interface WritableLayer extends Layer {
 export interface Place<L extends Layer = Layer> {
   readonly layer: L;
   readonly path: LayerPath;
+}
+
+/** An object by its place, and where it is open by its descriptor too, through which a call has no path to walk. */
+export interface OpenPlace<L extends Layer = Layer> extends Place<L> {
+  readonly file?: LayerFile | undefined;
 }

@@ -1,7 +1,7 @@
 /** The file flags that a copy-up keeps beside those of `protection.ts`, as Linux overlayfs does (ovl_copy_fileattr). */
 import { FileType } from "../contract/ids.ts";
 import { Errno, isErrno } from "../errno.ts";
-import type { Place, WritableLayer } from "../layer/layer.ts";
+import type { OpenPlace, WritableLayer } from "../layer/layer.ts";
 
 /** FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h: declared with a long, they carry an int. */
 export const FlagsCommand = { get: 0x80086601, set: 0x40086602 } as const;
@@ -10,7 +10,11 @@ export const FlagsCommand = { get: 0x80086601, set: 0x40086602 } as const;
 const copied = 0x88;
 
 /** ioctl(2) on a file or directory. */
-export function ioctlOn({ layer, path }: Place, type: number, command: number, argument: Buffer): void {
+export function ioctlOn({ layer, path, file: open }: OpenPlace, type: number, command: number, argument: Buffer): void {
+  if (open !== undefined) {
+    open.ioctl(command, argument);
+    return;
+  }
   const file = type === FileType.directory ? layer.openDirectory(path) : layer.openFile(path, false);
   try {
     file.ioctl(command, argument);
@@ -20,7 +24,7 @@ export function ioctlOn({ layer, path }: Place, type: number, command: number, a
 }
 
 /** Gives a copy the flags of the lower file or directory; false where the upper's file system has no place for them. */
-export function copyFileFlags(from: Place, type: number, to: Place<WritableLayer>): boolean {
+export function copyFileFlags(from: OpenPlace, type: number, to: OpenPlace<WritableLayer>): boolean {
   const wanted = (readFlags(from, type) ?? 0) & copied;
   if (wanted === 0) {
     return true;
@@ -35,7 +39,7 @@ export function copyFileFlags(from: Place, type: number, to: Place<WritableLayer
 }
 
 /** Undefined where the file system has no flags. */
-function readFlags(place: Place, type: number): number | undefined {
+function readFlags(place: OpenPlace, type: number): number | undefined {
   const argument = Buffer.alloc(8);
   const outcome = withoutFlags(() => ioctlOn(place, type, FlagsCommand.get, argument));
   return outcome === "none" ? undefined : argument.readUInt32LE(0);

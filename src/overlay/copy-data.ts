@@ -5,7 +5,7 @@ import type { LayerFile, Place } from "../layer/layer.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 
-/** Files up to this size are copied at once when nothing has to be synced. */
+/** Files up to this size are copied at once. */
 const inlineCopyLimit = 128 * 1024;
 
 export interface DataCopy {
@@ -13,8 +13,13 @@ export interface DataCopy {
   /** Has no data yet. It is closed in the end. */
   readonly target: LayerFile;
   readonly size: number;
-  /** What is left to do when the data are there, on disk unless the mount is volatile. */
-  finish(): void;
+  /** The data are known to have no holes. */
+  readonly dense: boolean;
+  /**
+   * What is left to do when the data are there, on disk unless the mount is volatile.
+   * @param source where there were data to copy
+   */
+  finish(source: LayerFile | undefined): void;
   /** Is called in the end, well or not. */
   end(): void;
 }
@@ -26,13 +31,16 @@ export function copyData(overlay: Overlay, node: Node, copy: DataCopy): void {
   try {
     if (copy.size > 0) {
       source = copy.from.layer.openFile(copy.from.path, false);
-      if (!overlay.volatile || copy.size > inlineCopyLimit) {
+      if (copy.size > inlineCopyLimit) {
         underWay = true;
         throw startCopy(overlay, node, source, copy);
       }
-      source.copyTo(copy.target, copy.size);
+      source.copyTo(copy.target, copy.size, copy.dense);
+      if (!overlay.volatile) {
+        copy.target.sync();
+      }
     }
-    copy.finish();
+    copy.finish(source);
   } finally {
     if (!underWay) {
       close(source, copy);
@@ -61,7 +69,7 @@ function endCopy(source: LayerFile, copy: DataCopy, result: number): unknown {
     if (result < 0) {
       throw new FsError(-result, "copy-up: copy data");
     }
-    copy.finish();
+    copy.finish(source);
     return undefined;
   } catch (error) {
     return error;

@@ -1,5 +1,5 @@
 /** How copy-up goes about the data of a file: on whose time, synced or not, and what is left when it fails. */
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import type { SyncMode } from "../contract/features.ts";
@@ -73,16 +73,16 @@ function park(call: () => unknown): { outcome: unknown[] } {
   throw new Error("the call did not wait");
 }
 
-test("the data are copied and synced by a job, and the file is installed when they are there", () => {
+test("much data are copied and synced by a job, and the file is installed when they are there", () => {
   mount("auto");
-  const node = nodeOf("small");
+  const node = nodeOf("large");
   const { outcome } = park(() => filesystem.open(node, writeOnly));
-  expect(jobs.map(({ job }) => [job.call, job.args[1], job.args[3]])).toEqual([[JobCall.copyFile, 4, 1]]);
+  expect(jobs.map(({ job }) => [job.call, job.args[1], job.args[3]])).toEqual([[JobCall.copyFile, large.length, 1]]);
   expect(readdirSync(`${scratch}/upper`)).toEqual([]);
   const [started] = jobs;
   started?.done(runJob(started.job));
   expect(outcome).toEqual([undefined]);
-  expect(readFileSync(`${scratch}/upper/small`, "latin1")).toBe("data");
+  expect(readFileSync(`${scratch}/upper/large`, "latin1")).toBe(large);
   expect(readdirSync(`${scratch}/work/work`)).toEqual([]);
   expect(filesystem.open(node, writeOnly).handle).toBeGreaterThan(0);
 });
@@ -130,6 +130,15 @@ test("a copy that fails is told to all who wait, and leaves nothing behind", () 
   jobs[1]?.done(-Errno.EIO);
 });
 
+test("a small file is copied at once, with its holes", () => {
+  truncateSync(`${scratch}/lower/small`, 100_000);
+  mount("auto");
+  filesystem.open(nodeOf("small"), writeOnly);
+  expect(jobs).toEqual([]);
+  expect(readFileSync(`${scratch}/upper/small`)).toEqual(readFileSync(`${scratch}/lower/small`));
+  expect(statSync(`${scratch}/upper/small`).blocks).toBe(statSync(`${scratch}/lower/small`).blocks);
+});
+
 test("a volatile mount syncs nothing, and copies what is small at once", () => {
   mount("volatile");
   filesystem.open(nodeOf("small"), writeOnly);
@@ -151,25 +160,34 @@ function recording(layer: WritableLayer, calls: string[]): WritableLayer {
     return file;
   };
   const rename = layer.rename.bind(layer);
+  const createFile = layer.createFile.bind(layer);
   const openFile = layer.openFile.bind(layer);
   const openDirectory = layer.openDirectory.bind(layer);
   layer.rename = (path, to, toPath, flags) => {
     calls.push(`rename to ${toPath}`);
     rename(path, to, toPath, flags);
   };
+  layer.createFile = (path, fileMode) => noting(createFile(path, fileMode));
   layer.openFile = (path, writable) => noting(openFile(path, writable));
   layer.openDirectory = (path) => noting(openDirectory(path));
   return layer;
 }
 
 test.each<[SyncMode, string[]]>([
-  ["auto", ["rename to empty", "rename to directory", "rename to symlink"]],
-  ["strict", ["sync", "rename to empty", "sync", "rename to directory", "rename to symlink"]],
+  ["auto", ["rename to empty", "rename to directory", "rename to symlink", "sync", "rename to small"]],
+  [
+    "strict",
+    [
+      ...["sync", "rename to empty", "sync", "rename to directory", "rename to symlink"],
+      // Its data, then all of it.
+      ...["sync", "sync", "rename to small"],
+    ],
+  ],
 ])("fsync=%s: what is copied up is synced before it has its name", (mode, expected) => {
   const calls: string[] = [];
   mount(mode, (layer) => recording(layer, calls));
   calls.length = 0;
-  for (const name of ["empty", "directory", "symlink"]) {
+  for (const name of ["empty", "directory", "symlink", "small"]) {
     filesystem.setAttributes(nodeOf(name), undefined, { uid: 7 });
   }
   expect(calls).toEqual(expected);

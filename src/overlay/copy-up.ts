@@ -4,7 +4,7 @@
  */
 import { FileType } from "../contract/ids.ts";
 import { Parked } from "../contract/slow.ts";
-import type { LayerFile, Place, Stat, WritableLayer } from "../layer/layer.ts";
+import type { LayerFile, OpenPlace, Stat, WritableLayer } from "../layer/layer.ts";
 import { copyData } from "./copy-data.ts";
 import { isOneFile, linkName, missingNames } from "./hard-links.ts";
 import { markImpure } from "./impure.ts";
@@ -70,7 +70,7 @@ function copyUpLower(overlay: Overlay, node: Node, data: DataWanted): void {
 }
 
 /** Directories, symlinks, FIFOs, sockets and devices: nothing of them takes long. */
-function copyUpSpecial(overlay: Overlay, node: Node, from: Place, stat: Stat): void {
+function copyUpSpecial(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat): void {
   using staged = overlay.writable().work.stage();
   const { layer, path } = staged;
   if (node.type === FileType.directory) {
@@ -80,10 +80,10 @@ function copyUpSpecial(overlay: Overlay, node: Node, from: Place, stat: Stat): v
   } else {
     layer.makeNode(path, node.type | stagedMode, stat.rdevMajor, stat.rdevMinor);
   }
-  finish(overlay, node, { from, stat, staged, data: undefined });
+  finish(overlay, node, { from, stat, staged, to: staged, data: undefined });
 }
 
-function copyUpFile(overlay: Overlay, node: Node, from: Place, stat: Stat, data: DataWanted): void {
+function copyUpFile(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat, data: DataWanted): void {
   const source = overlay.dataPlace(node);
   const staged = overlay.writable().work.stage();
   const dispose = () => staged[Symbol.dispose]();
@@ -99,20 +99,30 @@ function copyUpFile(overlay: Overlay, node: Node, from: Place, stat: Stat, data:
     from: source,
     target,
     size: data === "drop" || metadataOnly ? 0 : stat.size,
-    finish: () => {
+    dense: node.data === undefined && stat.blocks * 512 >= stat.size,
+    finish: (opened) => {
       if (metadataOnly) {
-        markMetacopy(overlay, staged, stat.size);
+        markMetacopy(overlay, target, stat.size);
       }
-      finish(overlay, node, { from, stat, staged, data: metadataOnly ? { kind: "found", place: source } : undefined });
+      finish(overlay, node, {
+        // What has its data elsewhere has its metadata in another file than the one that was opened.
+        from: { ...from, file: node.data === undefined ? opened : undefined },
+        stat,
+        staged,
+        to: { layer: staged.layer, path: staged.path, file: target },
+        data: metadataOnly ? { kind: "found", place: source } : undefined,
+      });
     },
     end: dispose,
   });
 }
 
 interface Copy {
-  readonly from: Place;
+  readonly from: OpenPlace;
   readonly stat: Stat;
   readonly staged: Staged;
+  /** What is staged, where it is a file by its descriptor too. */
+  readonly to: OpenPlace<WritableLayer>;
   /** Where the data stay when metadata alone are copied. */
   readonly data: DataSource | undefined;
 }
@@ -131,31 +141,31 @@ function finish(overlay: Overlay, node: Node, copy: Copy): void {
 }
 
 /** Completes the staged object and gives it the name; the parent's times stay as they were. */
-function install(overlay: Overlay, node: Node, { from, stat, staged, data }: Copy): void {
+function install(overlay: Overlay, node: Node, { from, stat, staged, to, data }: Copy): void {
   const { upper } = overlay.writable();
   if (node.link === undefined) {
     throw new Error(`copy-up of node ${node.id}, which has no name`);
   }
   const { parent } = node.link;
-  copyMetadata(overlay, from, stat, { layer: staged.layer, path: staged.path });
+  copyMetadata(overlay, from, stat, to);
   if (overlay.index !== undefined && isOneFile(overlay, stat)) {
-    const copy = overlay.index.install(staged, encodeOrigin(from), stat);
-    node.indexed = copy.indexed;
-    overlay.nodes.rememberInode(node, copy.stat);
-    becomeUpper(overlay, node, copy.stat, { keepsInode: true, data });
+    const indexed = overlay.index.install(staged, encodeOrigin(from), stat);
+    node.indexed = indexed.indexed;
+    overlay.nodes.rememberInode(node, indexed.stat);
+    becomeUpper(overlay, node, { copy: undefined, data });
     return;
   }
   const keepsInode = node.type === FileType.directory || stat.nlink === 1;
   if (keepsInode) {
-    markOrigin(overlay, from, { layer: staged.layer, path: staged.path });
+    markOrigin(overlay, from, to);
   }
   markImpure(overlay, parent);
   const parentPath = overlay.nodes.upperPath(parent);
   const times = upper.stat(parentPath);
-  const copyStat = staged.layer.stat(staged.path);
+  const copy = keepsInode ? undefined : staged.layer.stat(staged.path);
   willBeOnUpper(overlay, parent, node.link.name);
   staged.install(upper, overlay.nodes.upperPath(node), 0);
-  becomeUpper(overlay, node, copyStat, { keepsInode, data });
+  becomeUpper(overlay, node, { copy, data });
   // Its ctime can't be kept.
   overlay.notifier.attributesChanged(parent.id);
   putBackTimes(upper, parentPath, times);
@@ -164,30 +174,31 @@ function install(overlay: Overlay, node: Node, { from, stat, staged, data }: Cop
 /**
  * A removed lower object has no name to be copied up to: its copy lives by a descriptor alone.
  */
-function adoptRemoved(overlay: Overlay, node: Node, { from, stat, staged, data }: Copy): void {
-  copyMetadata(overlay, from, stat, { layer: staged.layer, path: staged.path });
+function adoptRemoved(overlay: Overlay, node: Node, { from, stat, staged, to, data }: Copy): void {
+  copyMetadata(overlay, from, stat, to);
   const anchor = staged.layer.anchor(staged.path);
   node.anchor?.close();
   node.anchor = anchor;
-  becomeUpper(overlay, node, anchor.stat(""), { keepsInode: true, data });
+  becomeUpper(overlay, node, { copy: undefined, data });
   // Leaving the block of the caller removes the staged name, and with it the last link.
 }
 
 interface Outcome {
-  readonly keepsInode: boolean;
+  /** A copy that is a file of its own, and not the lower object with another place. */
+  readonly copy: Stat | undefined;
   readonly data: DataSource | undefined;
 }
 
-function becomeUpper(overlay: Overlay, node: Node, stat: Stat, { keepsInode, data }: Outcome): void {
+function becomeUpper(overlay: Overlay, node: Node, { copy, data }: Outcome): void {
   node.upper = true;
   node.data = data;
   if (node.type !== FileType.directory && data === undefined) {
     node.lowers = [];
   }
-  node.hasOrigin = keepsInode;
-  if (!keepsInode) {
-    // A lower hard link is broken: the copy is a file of its own.
-    node.ino = overlay.inodes.number(stat.dev, stat.ino);
+  node.hasOrigin = copy === undefined;
+  if (copy !== undefined) {
+    // A lower hard link is broken.
+    node.ino = overlay.inodes.number(copy.dev, copy.ino);
     if (node.link !== undefined) {
       overlay.names.get(node.link.parent)?.listing.renumber(node.link.name, node.ino);
       overlay.notifier.listingChanged(node.link.parent.id);
@@ -198,6 +209,6 @@ function becomeUpper(overlay: Overlay, node: Node, stat: Stat, { keepsInode, dat
 }
 
 /** The mark is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */
-function markOrigin(overlay: Overlay, from: Place, to: Place<WritableLayer>): void {
+function markOrigin(overlay: Overlay, from: OpenPlace, to: OpenPlace<WritableLayer>): void {
   setMark(overlay, to, overlay.marks.origin, encodeOrigin(from));
 }

@@ -3,7 +3,7 @@
  * a lower. The first change of the data brings them up.
  */
 import { FsError } from "../errno.ts";
-import type { Place, WritableLayer } from "../layer/layer.ts";
+import type { LayerFile } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
 import { copyData } from "./copy-data.ts";
 import type { Node } from "./node.ts";
@@ -13,9 +13,9 @@ import type { Overlay } from "./overlay.ts";
 const capability = "security.capability";
 
 /** Makes a staged file a copy of metadata alone; those are still to be given to it. */
-export function markMetacopy(overlay: Overlay, { layer, path }: Place<WritableLayer>, size: number): void {
-  layer.truncate(path, size);
-  layer.setXattr(path, overlay.marks.metacopy, Buffer.alloc(0), 0);
+export function markMetacopy(overlay: Overlay, staged: LayerFile, size: number): void {
+  staged.truncate(size);
+  staged.setXattr(overlay.marks.metacopy, Buffer.alloc(0), 0);
 }
 
 /**
@@ -41,6 +41,7 @@ export function bringDataUp(overlay: Overlay, node: Node): void {
     from,
     target: layer.openFile(path, true),
     size,
+    dense: false,
     finish: () => {
       const place = restore();
       place.layer.removeXattr(place.path, overlay.marks.metacopy);

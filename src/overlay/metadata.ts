@@ -1,7 +1,7 @@
 /** Gives an object of the upper metadata: those of the lower object that it takes the place of, and marks. */
 import { FileType } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
-import type { LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
+import type { LayerFile, LayerPath, OpenPlace, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { visibleXattr } from "../layer/marks.ts";
 import { accessAclName, defaultAclName } from "./acl.ts";
 import { copyFileFlags } from "./copied-flags.ts";
@@ -13,21 +13,30 @@ import { encodeProtection, Protection } from "./protection.ts";
  * What the file system of the upper has no place for (EOPNOTSUPP) is dropped and logged once a mount; only of ACLs and
  * `security.` xattrs that is an error, as it is with Linux overlayfs.
  */
-export function copyMetadata(overlay: Overlay, from: Place, stat: Stat, to: Place<WritableLayer>): void {
-  const { layer, path } = to;
-  layer.chown(path, stat.uid, stat.gid);
+export function copyMetadata(overlay: Overlay, from: OpenPlace, stat: Stat, to: OpenPlace<WritableLayer>): void {
+  const copy = to.file ?? byPath(to);
+  copy.chown(stat.uid, stat.gid);
   if ((stat.mode & FileType.mask) !== FileType.symlink) {
     // After chown, which clears setuid and setgid.
-    layer.chmod(path, stat.mode & 0o7777);
+    copy.chmod(stat.mode & 0o7777);
   }
   // After chown, which clears security.capability.
   copyXattrs(overlay, from, to);
   copyFlags(overlay, from, stat, to);
   // Last, so that nothing moves them again.
-  layer.setTimes(path, stat.atime, stat.mtime);
+  copy.setTimes(stat.atime, stat.mtime);
 }
 
-function copyFlags(overlay: Overlay, from: Place, stat: Stat, to: Place<WritableLayer>): void {
+function byPath({ layer, path }: Place<WritableLayer>): Pick<LayerFile, "chown" | "chmod" | "setTimes" | "setXattr"> {
+  return {
+    chown: (uid, gid) => layer.chown(path, uid, gid),
+    chmod: (mode) => layer.chmod(path, mode),
+    setTimes: (atime, mtime) => layer.setTimes(path, atime, mtime),
+    setXattr: (name, value, flags) => layer.setXattr(path, name, value, flags),
+  };
+}
+
+function copyFlags(overlay: Overlay, from: OpenPlace, stat: Stat, to: OpenPlace<WritableLayer>): void {
   const type = stat.mode & FileType.mask;
   if (type !== FileType.regular && type !== FileType.directory) {
     return;
@@ -41,7 +50,7 @@ function copyFlags(overlay: Overlay, from: Place, stat: Stat, to: Place<Writable
   }
 }
 
-function copyXattrs(overlay: Overlay, from: Place, to: Place<WritableLayer>): void {
+function copyXattrs(overlay: Overlay, from: Place, to: OpenPlace<WritableLayer>): void {
   for (const name of from.layer.listXattrs(from.path)) {
     const value = visibleXattr(overlay.marks, name) === undefined ? undefined : from.layer.getXattr(from.path, name);
     if (value !== undefined) {
@@ -56,20 +65,20 @@ function protects(name: string): boolean {
 }
 
 /** A mark that is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */
-export function setMark(overlay: Overlay, to: Place<WritableLayer>, name: string, value: Buffer): void {
+export function setMark(overlay: Overlay, to: OpenPlace<WritableLayer>, name: string, value: Buffer): void {
   setUnless(overlay, to, name, value, Errno.EOPNOTSUPP, Errno.EPERM);
 }
 
 /** Sets an xattr, or notes that it was dropped if the file system answers one of `codes`. */
 function setUnless(
   overlay: Overlay,
-  { layer, path }: Place<WritableLayer>,
+  to: OpenPlace<WritableLayer>,
   name: string,
   value: Buffer,
   ...codes: number[]
 ): void {
   try {
-    layer.setXattr(path, name, value, 0);
+    (to.file ?? byPath(to)).setXattr(name, value, 0);
   } catch (error) {
     if (!isErrno(error, ...codes)) {
       throw error;

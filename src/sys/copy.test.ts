@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeFileSystem, makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import { JobCall } from "../contract/slow.ts";
 import { Errno } from "../errno.ts";
-import { copyFile } from "./copy.ts";
+import { copyDense, copyFile } from "./copy.ts";
 import { makePipe } from "./device.ts";
 import { Seek, seekIn } from "./file-data.ts";
 import { runJob } from "./jobs.ts";
@@ -178,4 +178,18 @@ describe("jobs", () => {
     expect(runJob({ call: JobCall.read, args: [readFd, 0] }, Buffer.alloc(1))).toBe(-Errno.ESPIPE);
     expect(runJob({ call: 99 as 1, args: [] })).toBe(-Errno.ENOSYS);
   });
+});
+
+test.each([
+  ["one file system", "disk/dense", "disk/copy"],
+  ["two file systems", "disk/dense", "memory/copy"],
+])("a file without holes is copied on %s; one that turns out shorter ends in a hole", (_, from, to) => {
+  const source = open(from, "w+");
+  writeSync(source, Buffer.alloc(100_001, "d"));
+  const target = open(to, "w+");
+  copyDense(source, target, 100_001);
+  expect(sha256(to)).toBe(sha256(from));
+  const longer = open(`${to}.longer`, "w+");
+  copyDense(source, longer, 300_000);
+  expect(readFileSync(`${scratch}/${to}.longer`)).toEqual(Buffer.concat([Buffer.alloc(100_001, "d")], 300_000));
 });

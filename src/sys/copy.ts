@@ -86,6 +86,16 @@ function copyExtent(copier: Copier, begin: number, end: number): boolean {
 }
 
 /**
+ * As `copyFile`, for a source without holes: one call of copy_file_range, which makes a reflink where it can, mostly does it.
+ */
+export function copyDense(from: number, to: number, size: number): void {
+  const copier: Copier = { from, to, inKernel: true, buffer: undefined };
+  if (!copyExtent(copier, 0, size)) {
+    truncateTo(to, size);
+  }
+}
+
+/**
  * Makes the empty file `to` (open for writing) hold the first `size` bytes of `from`, holes kept as far as the file
  * system tells them. A source that turns out shorter leaves a hole at the end: the size is always `size`.
  * @throws FsError; `to` then holds some of the data

@@ -31,6 +31,9 @@ const fchownat = declare<(dirfd: number, path: Address, uid: number, gid: number
 const utimensat = declare<(dirfd: number, path: Address, times: Address, flags: number) => number>(
   "int utimensat(int, intptr_t, intptr_t, int)",
 );
+const fchmod = declare<(fd: number, mode: number) => number>("int fchmod(int, unsigned int)");
+const fchown = declare<(fd: number, uid: number, gid: number) => number>("int fchown(int, unsigned int, unsigned int)");
+const futimens = declare<(fd: number, times: Address) => number>("int futimens(int, intptr_t)");
 const readlinkat = declare<(dirfd: number, path: Address, into: Address, size: number) => number>(
   "long readlinkat(int, intptr_t, intptr_t, size_t)",
 );
@@ -101,6 +104,16 @@ export function changeOwner(dirfd: number, path: string, uid: number | undefined
   check(fchownat(dirfd, pathAddress(path), uid ?? unchangedId, gid ?? unchangedId, flags), "chown");
 }
 
+/** fchmod(2), of a file that is open. */
+export function changeModeOf(fd: number, mode: number): void {
+  check(fchmod(fd, mode), "fchmod");
+}
+
+/** fchown(2), of a file that is open. */
+export function changeOwnerOf(fd: number, uid: number, gid: number): void {
+  check(fchown(fd, uid, gid), "fchown");
+}
+
 function putTime(index: number, time: TimeSetting): void {
   putWord64(index, typeof time === "object" ? time.sec : 0);
   putWord64(index + 2, typeof time === "object" ? time.nsec : time === "now" ? UTIME_NOW : UTIME_OMIT);
@@ -116,6 +129,13 @@ export function setTimes(dirfd: number, path: string, atime: TimeSetting, mtime:
       ? utimensat(workingDirectory, pathAddress(descriptorPath(dirfd)), scratch.address, 0)
       : utimensat(dirfd, pathAddress(path), scratch.address, AT_SYMLINK_NOFOLLOW);
   check(result, "utimensat");
+}
+
+/** futimens(2), of a file that is open. */
+export function setTimesOf(fd: number, atime: TimeSetting, mtime: TimeSetting): void {
+  putTime(0, atime);
+  putTime(4, mtime);
+  check(futimens(fd, scratch.address), "futimens");
 }
 
 /** The target of a symlink; with an empty path, of the one that `dirfd` (O_PATH) stands for. */

@@ -33,6 +33,10 @@ const llistxattr = declare<List>("long llistxattr(intptr_t, intptr_t, size_t)");
 const removexattr = declare<Remove>("int removexattr(intptr_t, intptr_t)");
 const lremovexattr = declare<Remove>("int lremovexattr(intptr_t, intptr_t)");
 
+const fsetxattr = declare<(fd: number, name: Address, value: Buffer, size: number, flags: number) => number>(
+  "int fsetxattr(int, intptr_t, void*, size_t, int)",
+);
+
 const AT_SYMLINK_NOFOLLOW = 0x100;
 
 /**
@@ -166,6 +170,11 @@ function setOnce(fd: number, path: string, name: string, value: Buffer, flags: n
   }
   const call = path === "" ? setxattr : lsetxattr;
   return call(procPath(fd, path), secondPathAddress(name), value, value.length, flags);
+}
+
+/** As `setXattr`, of a file that is open. */
+export function setXattrOf(fd: number, name: string, value: Buffer, flags: number): void {
+  check(fsetxattr(fd, secondPathAddress(name), value, value.length, flags), "fsetxattr");
 }
 
 /** @throws FsError ENODATA where there is none of that name */

@@ -30,6 +30,7 @@ export function otherWay({ calls, at, error, leftovers }: FailedCall): Lost | un
     case "renameat2":
       // Without RENAME_WHITEOUT the whiteout is there first, or a second hard link bridges the moment.
       return error === "EOPNOTSUPP" && madeOtherwise(calls.slice(at)) ? "nothing" : undefined;
+    case "fsetxattr":
     case "setxattr":
     case "setxattrat":
       // How many names an indexed file has is known without it once the name is linked.
