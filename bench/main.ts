@@ -1,98 +1,110 @@
-/** `npm run bench`: reads the arguments, measures, prints. */
+/** `npm run bench`: measures and prints, or makes the page of several runs. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { cpus, release } from "node:os";
-import { parseArgs } from "node:util";
-import { fullScale, Materials, smokeScale } from "./materials.ts";
-import { measure, type Result } from "./measure.ts";
-import { fuseOverlayfs, type Peer, usualPeers, veneer } from "./peers.ts";
-import { findProgram, run } from "./programs.ts";
-import { asChart, asMarkdown, type Report } from "./report.ts";
+import { fileURLToPath } from "node:url";
+import { Area } from "./area.ts";
+import { help, type Order, readArguments } from "./arguments.ts";
+import { asChart } from "./chart.ts";
+import { Comparison } from "./comparison.ts";
+import { machine, versions } from "./machine.ts";
+import { Materials } from "./materials.ts";
+import { measureAll } from "./measure.ts";
+import { asPage } from "./page.ts";
+import { interruption } from "./programs.ts";
+import type { Omission, Run } from "./run.ts";
+import { fullScale, smokeScale } from "./scale.ts";
 import { Stand } from "./stand.ts";
+import { asReport, timeTable } from "./tables.ts";
 import { workloads } from "./workloads.ts";
-
-const help = `Usage: npm run bench -- [OPTION]...   (as root; bench/README.md says what is measured)
-  --rounds N             measurements of each workload and peer (5)
-  --only REGEX           only the workloads whose name matches
-  --peers NAME,...       only these: bare, kernel, veneer, fuse-overlayfs, unionfs-fuse
-  --peer NAME=PROGRAM    another program that takes the options of fuse-overlayfs; may be repeated
-  --veneer NAME=OPTIONS  Veneer again, with further mount options (volatile, say); may be repeated
-  --area DIR             where layers and uppers are made (/var/tmp)
-  --smoke                small sizes and one round: shows that everything runs, measures nothing of worth
-  --json FILE, --svg FILE, --markdown FILE   write the results there`;
-
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "5" },
-    only: { type: "string", default: "" },
-    peers: { type: "string" },
-    peer: { type: "string", multiple: true, default: [] },
-    veneer: { type: "string", multiple: true, default: [] },
-    area: { type: "string", default: "/var/tmp" },
-    smoke: { type: "boolean", default: false },
-    json: { type: "string" },
-    svg: { type: "string" },
-    markdown: { type: "string" },
-    help: { type: "boolean", default: false },
-  },
-});
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function chosenPeers(): Peer[] {
-  const wanted = values.peers?.split(",");
-  const pairs = (texts: readonly string[]) =>
-    texts.map((text) => [text.split("=", 1)[0] ?? "", text.slice(text.indexOf("=") + 1)] as const);
-  return [
-    ...usualPeers().filter((peer) => wanted === undefined || wanted.includes(peer.name)),
-    ...pairs(values.veneer).map(([name, options]) => veneer(name, options)),
-    ...pairs(values.peer).map(([name, program]) => fuseOverlayfs(name, program)),
-  ];
-}
-
-function machine(): string {
-  const memory = Number(/MemTotal:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "latin1"))?.[1] ?? 0);
-  const peer =
-    findProgram("fuse-overlayfs") === undefined
-      ? ""
-      : `; ${run(["fuse-overlayfs", "--version"])
-          .split("\n")
-          .find((line) => line.startsWith("fuse-overlayfs"))}`;
-  return `Linux ${release()}, ${cpus().length} x ${cpus()[0]?.model ?? "?"}, ${(memory / 2 ** 20).toFixed(0)} GiB, Node ${process.version}${peer}`;
-}
-
-async function main(): Promise<void> {
-  const rounds = values.smoke ? 1 : Number(values.rounds);
-  const chosen = workloads.filter((workload) => new RegExp(values.only).test(workload.name));
-  const stand = new Stand(values.area);
-  const materials = new Materials(stand, values.smoke ? smokeScale : fullScale);
-  let results: Result[];
-  try {
-    results = await measure(chosen, chosenPeers(), materials, rounds, say);
-  } finally {
-    materials.end();
-    stand.remove();
+/** Measures; whatever happens, nothing is left mounted. */
+async function measure(order: Order & { kind: "measure" }): Promise<Run> {
+  const missing: Omission[] = order.peers.flatMap((peer) => {
+    const why = peer.missing();
+    return why === undefined ? [] : [{ peer: peer.name, why }];
+  });
+  for (const { peer, why } of missing) {
+    say(`${peer}: left out: ${why}`);
   }
-  const report: Report = { date: new Date().toISOString().slice(0, 16), machine: machine(), rounds, results };
-  say(`\n${asMarkdown(report)}`);
-  const files = [
-    [values.json, `${JSON.stringify(report, undefined, 1)}\n`],
-    [values.svg, asChart(report)],
-    [values.markdown, asMarkdown(report)],
-  ] as const;
-  for (const [file, text] of files) {
-    if (file !== undefined) {
-      writeFileSync(file, text);
+  const peers = order.peers.filter(({ name }) => !missing.some(({ peer }) => peer === name));
+  const chosen = workloads.filter(({ name }) => order.only.test(name));
+  const scale = order.smoke ? smokeScale : fullScale;
+  const ofPrograms = await versions(peers);
+  const area = new Area(order.scratch, scale.fileSystems);
+  try {
+    const found = await measureAll(chosen, peers, new Stand(area), new Materials(area, scale), order.rounds, say);
+    return {
+      date: new Date().toISOString().slice(0, 10),
+      command: order.command,
+      machine: machine(),
+      versions: ofPrograms,
+      rounds: order.rounds,
+      scale,
+      peers: peers.map(({ name, kind, options }) => ({ name, kind, ...(options ? { options } : {}) })),
+      workloads: chosen.map(({ name, copyUp, aside }) => ({
+        name,
+        ...(copyUp && { copyUp }),
+        ...(aside && { aside }),
+      })),
+      figures: found.figures,
+      omissions: [...missing, ...found.omissions],
+    };
+  } finally {
+    await area.remove();
+  }
+}
+
+async function main(order: Order): Promise<void> {
+  switch (order.kind) {
+    case "help":
+      say(help);
+      return;
+    case "list":
+      say(workloads.map(({ name }) => name).join("\n"));
+      return;
+    case "docs": {
+      const comparison = new Comparison(order.files.map((file): Run => JSON.parse(readFileSync(file, "utf8"))));
+      const page = fileURLToPath(new URL("../../docs/performance", import.meta.url));
+      writeFileSync(`${page}.svg`, asChart(comparison));
+      writeFileSync(`${page}.md`, asPage(comparison));
+      return;
+    }
+    case "measure": {
+      if (process.getuid?.() !== 0) {
+        throw new Error("mounting takes root: run it as root");
+      }
+      // Node would read the certificates whenever it starts, which is none of what is measured.
+      delete process.env.NODE_EXTRA_CA_CERTS;
+      process.env.LC_ALL = "C";
+      const run = await measure(order);
+      const comparison = new Comparison([run]);
+      say(`\n${order.smoke ? timeTable(comparison) : asReport(comparison)}`);
+      for (const [file, text] of [
+        [order.json, `${JSON.stringify(run, undefined, 1)}\n`],
+        [order.svg, asChart(comparison)],
+        [order.markdown, asReport(comparison)],
+      ] as const) {
+        if (file !== undefined) {
+          writeFileSync(file, text);
+        }
+      }
+      if (order.smoke && run.omissions.some(({ failed }) => failed)) {
+        throw new Error("not every workload ran, see above");
+      }
+      return;
     }
   }
 }
 
-if (values.help) {
-  say(help);
-} else if (process.getuid?.() !== 0) {
-  process.stderr.write("bench: mounting takes root: run it as root\n");
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => interruption.abort(new Error(`interrupted by ${signal}`)));
+}
+try {
+  await main(readArguments(process.argv.slice(2)));
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`);
   process.exitCode = 1;
-} else {
-  await main();
 }

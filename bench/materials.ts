@@ -1,45 +1,12 @@
-/** What workloads work on: lower trees, archives and loop devices, made when they are first asked for. */
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+/** What workloads work on: lower trees and archives, made on the file system where they are when first asked for. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Area, FileSystemName } from "./area.ts";
+import { makePackages } from "./packages.ts";
 import { run } from "./programs.ts";
-import type { Stand } from "./stand.ts";
-import { makeBigFile, makeManyFiles, makeSourceTree } from "./trees.ts";
-
-/** Sizes; the small ones show that the benchmark works, the full ones are worth comparing. */
-export interface Scale {
-  /** Of the sequentially read and written file. */
-  readonly bigMegabytes: number;
-  /** Of the file that is copied up for one write. */
-  readonly hugeMegabytes: number;
-  readonly sourceFiles: number;
-  readonly files: number;
-  readonly copyUps: number;
-  readonly appends: number;
-  readonly randomCalls: number;
-  readonly layers: number;
-}
-
-export const fullScale: Scale = {
-  bigMegabytes: 256,
-  hugeMegabytes: 1024,
-  sourceFiles: 7000,
-  files: 3000,
-  copyUps: 1000,
-  appends: 20_000,
-  randomCalls: 40_000,
-  layers: 60,
-};
-
-export const smokeScale: Scale = {
-  bigMegabytes: 8,
-  hugeMegabytes: 16,
-  sourceFiles: 300,
-  files: 100,
-  copyUps: 50,
-  appends: 200,
-  randomCalls: 500,
-  layers: 10,
-};
+import type { Scale } from "./scale.ts";
+import { makeBigFile, makeEmptyFiles, makeLayers, makeManyFiles, makeSourceTree } from "./trees.ts";
 
 export type MaterialName =
   | "empty"
@@ -47,142 +14,97 @@ export type MaterialName =
   | "archive"
   | "repository"
   | "packages"
+  | "python"
   | "many"
+  | "known"
   | "big"
   | "huge"
-  | "layers"
-  | "xfs"
-  | "xfs-huge";
+  | "layers";
+
+/** The system's Python, of which a copy is started in a mount. */
+export const systemPython = "/usr/bin/python3";
 
 export class Materials {
   readonly scale: Scale;
-  readonly stand: Stand;
-  readonly #made = new Map<MaterialName, string>();
-  readonly #loops: string[] = [];
+  readonly #area: Area;
+  readonly #made = new Map<string, string>();
 
-  constructor(stand: Stand, scale: Scale) {
-    this.stand = stand;
+  constructor(area: Area, scale: Scale) {
+    this.#area = area;
     this.scale = scale;
   }
 
-  /** Makes a material unless it is there. */
-  async make(name: MaterialName): Promise<string> {
-    const path = this.#made.get(name) ?? (await this.#make(name));
-    this.#made.set(name, path);
-    return path;
-  }
-
-  /** The path of a material that was made. */
-  path(name: MaterialName): string {
-    const path = this.#made.get(name);
-    if (path === undefined) {
-      throw new Error(`${name} has not been made`);
+  /** The directory of a material. */
+  async make(name: MaterialName, on: FileSystemName = "ext4"): Promise<string> {
+    const path = join(await this.#area.fileSystem(on), "l", name);
+    if (!this.#made.has(path)) {
+      mkdirSync(path, { recursive: true });
+      await this.#fill(name, path);
+      this.#made.set(path, name);
     }
     return path;
   }
 
-  /** Unmounts the loop devices. The stand removes the rest. */
-  end(): void {
-    for (const mountpoint of this.#loops.splice(0).reverse()) {
-      run(["umount", mountpoint]);
-    }
+  /** A directory for what programs keep beside their work. */
+  cache(): string {
+    return join(this.#area.path, "cache");
   }
 
-  async #make(name: MaterialName): Promise<string> {
-    const { stand, scale } = this;
-    const path = stand.directory(name);
+  async #fill(name: MaterialName, path: string): Promise<void> {
+    const { scale } = this;
     switch (name) {
-      case "source":
-        makeSourceTree(path, this.scale.sourceFiles);
-        break;
-      case "many":
-        makeManyFiles(path, scale.files);
-        break;
-      case "big":
-        await makeBigFile(path, scale.bigMegabytes);
-        break;
-      case "huge":
-        await makeBigFile(path, scale.hugeMegabytes);
-        break;
       case "empty":
-        break;
+        return;
+      case "source":
+        return makeSourceTree(path, scale.sourceFiles);
       case "archive":
-        return this.#archive(path);
+        await run(["tar", "cf", join(path, "source.tar"), "-C", await this.make("source"), "."]);
+        return;
       case "repository":
-        this.#repository(path);
-        break;
+        return makeRepository(path, scale.sourceFiles);
       case "packages":
-        this.#packages(path);
-        break;
+        return makePackages(path, scale.packages, this.cache());
+      case "python":
+        return copyPython(path);
+      case "many":
+        return makeManyFiles(path, scale.files);
+      case "known":
+        return makeEmptyFiles(path, scale.knownFiles);
+      case "big":
+        return makeBigFile(path, scale.bigMegabytes);
+      case "huge":
+        return makeBigFile(path, scale.hugeMegabytes);
       case "layers":
-        this.#layers(path);
-        break;
-      case "xfs":
-        return this.#loop(path, ["mkfs.xfs", "-q", "-m", "reflink=1"]);
-      case "xfs-huge":
-        return this.#onXfs();
-    }
-    return path;
-  }
-
-  async #archive(path: string): Promise<string> {
-    const archive = join(path, "source.tar");
-    run(["tar", "cf", archive, "-C", await this.make("source"), "."]);
-    return archive;
-  }
-
-  #repository(path: string): void {
-    makeSourceTree(path, this.scale.sourceFiles);
-    const git = (...args: string[]) =>
-      run(["git", "-c", "user.name=bench", "-c", "user.email=b@example.org", ...args], path);
-    git("init", "-q");
-    git("add", "-A");
-    git("commit", "-qm", "all");
-  }
-
-  /** A project whose dependencies are archives beside it, so that npm needs no network. */
-  #packages(path: string): void {
-    const dependencies: Record<string, string> = {};
-    for (let index = 0; index < 20; index++) {
-      const name = `dependency-${index}`;
-      const source = join(path, "sources", name);
-      mkdirSync(source, { recursive: true });
-      makeManyFiles(source, 50);
-      writeFileSync(join(source, "package.json"), JSON.stringify({ name, version: "1.0.0" }));
-      run(["npm", "pack", "--silent", "--pack-destination", path], source);
-      dependencies[name] = `file:${name}-1.0.0.tgz`;
-    }
-    const project = { name: "project", version: "1.0.0", dependencies };
-    writeFileSync(join(path, "package.json"), JSON.stringify(project));
-    run(["npm", "install", "--silent", "--package-lock-only", "--offline", "--no-audit", "--no-fund"], path);
-  }
-
-  /** `0`, `1`, ...: layers with a directory that they share and one of their own. */
-  #layers(path: string): void {
-    for (let index = 0; index < this.scale.layers; index++) {
-      const layer = join(path, String(index));
-      mkdirSync(join(layer, "many", `own-${index}`), { recursive: true });
-      for (let file = 0; file < 20; file++) {
-        writeFileSync(join(layer, "many", `${index}-${file}`), "shared");
-        writeFileSync(join(layer, "many", `own-${index}`, String(file)), "own");
-      }
+        return makeLayers(path, scale.layers);
     }
   }
+}
 
-  #loop(path: string, mkfs: readonly string[]): string {
-    const image = `${path}.img`;
-    run(["truncate", "-s", `${Math.max(512, 3 * this.scale.hugeMegabytes)}M`, image]);
-    run([...mkfs, image]);
-    run(["mount", "-o", "loop", image, path]);
-    this.#loops.push(path);
-    return path;
+async function makeRepository(path: string, files: number): Promise<void> {
+  makeSourceTree(path, files);
+  // Git reads files again that are not older than its index.
+  await sleep(1100);
+  for (const step of [
+    ["init", "-q"],
+    ["add", "-A"],
+    ["commit", "-qm", "all"],
+  ]) {
+    await run(["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "gc.auto=0", ...step], {
+      cwd: path,
+    });
   }
+}
 
-  async #onXfs(): Promise<string> {
-    const xfs = await this.make("xfs");
-    const path = join(xfs, "lower");
-    mkdirSync(path);
-    copyFileSync(join(await this.make("huge"), "big"), join(path, "big"));
-    return path;
+/** `bin/python3` and its standard library, laid out so that it finds the latter by itself. */
+async function copyPython(path: string): Promise<void> {
+  const ask = "import sys, sysconfig; print(sys.executable, sysconfig.get_path('stdlib'), sep='\\n')";
+  const [program = "", library = ""] = (await run([systemPython, "-c", ask])).trim().split("\n");
+  mkdirSync(join(path, "bin"));
+  mkdirSync(join(path, "lib"));
+  await run(["cp", "-aL", program, join(path, "bin/python3")]);
+  await run(["cp", "-a", library, join(path, "lib")]);
+  if (!existsSync(join(path, "lib", library.split("/").at(-1) ?? "", "os.py"))) {
+    throw new Error("the standard library of Python is not where it says");
   }
+  writeFileSync(join(path, "start.py"), "import http.client, email.message, json\n");
 }

@@ -1,90 +1,106 @@
-/** Rounds of measurements, and what they amount to. */
+/** Rounds of measurements. */
+import { missingFileSystem } from "./area.ts";
+import { privateMemory } from "./daemon.ts";
 import type { Materials } from "./materials.ts";
 import type { Peer } from "./peers.ts";
-import { dropNames } from "./stand.ts";
+import { interruption, missingProgram } from "./programs.ts";
+import type { Figures, Omission } from "./run.ts";
+import type { Measurement, Request, Stand } from "./stand.ts";
+import { median } from "./statistics.ts";
 import type { Workload } from "./workload.ts";
 
-/** What one workload took with one peer. */
-export interface Result {
-  readonly workload: string;
-  readonly peer: string;
-  /** Of each round, in the order measured. */
-  readonly seconds: number[];
-  /** MB of private memory of the daemon after each round; empty where there is none. */
-  readonly memory: number[];
-  /** Why it was not measured. */
-  missing?: string;
+export interface Found {
+  readonly figures: readonly Figures[];
+  readonly omissions: readonly Omission[];
 }
-
-export type Progress = (line: string) => void;
 
 /**
  * Measures every workload with every peer, `rounds` times, each time in another order: a machine that gets slower or
  * faster meanwhile does so for all.
+ * @param peers that can be measured here
  */
-export async function measure(
+export async function measureAll(
   workloads: readonly Workload[],
   peers: readonly Peer[],
+  stand: Stand,
   materials: Materials,
   rounds: number,
-  progress: Progress,
-): Promise<Result[]> {
-  const results: Result[] = [];
+  say: (line: string) => void,
+): Promise<Found> {
+  const figures: Figures[] = [];
+  const omissions: Omission[] = [];
   for (const workload of workloads) {
-    const ofWorkload = new Map<Peer, Result>();
-    for (const peer of peers) {
-      const result: Result = { workload: workload.name, peer: peer.name, seconds: [], memory: [] };
-      const missing = peer.missing() ?? (peer.kind === "limit" && peer.name === "bare" ? workload.notBare : undefined);
-      const reason = missing ?? workload.missing?.();
-      if (reason !== undefined) {
-        result.missing = reason;
-      }
-      ofWorkload.set(peer, result);
-      results.push(result);
+    const why = missingProgram(...(workload.needs ?? [])) ?? missingFileSystem(workload.on ?? "ext4");
+    if (why !== undefined) {
+      omissions.push({ workload: workload.name, why });
+      say(`${workload.name}: left out: ${why}`);
+      continue;
     }
+    let rest = peers.filter((peer) => concerns(workload, peer));
+    const found = new Map(rest.map((peer) => [peer, emptyFigures(workload, peer)]));
     for (let round = 1; round <= rounds; round++) {
-      for (const [peer, result] of shuffled([...ofWorkload])) {
-        if (result.missing === undefined) {
-          await measureOnce(workload, peer, materials, result);
+      for (const peer of shuffled(rest)) {
+        try {
+          await measureOnce(workload, peer, stand, materials, found.get(peer) as Figures);
+        } catch (error) {
+          interruption.signal.throwIfAborted();
+          // A peer that can't do it is a result, too.
+          const reason = String(error instanceof Error ? error.message : error).replaceAll("\n", " ");
+          const withoutPaths = reason.replaceAll(stand.area.path, "...");
+          omissions.push({ workload: workload.name, peer: peer.name, why: withoutPaths, failed: true });
+          say(`${workload.name}, ${peer.name}: FAILED: ${reason}`);
+          found.delete(peer);
+          rest = rest.filter((other) => other !== peer);
         }
       }
     }
-    progress(describe(workload, [...ofWorkload.values()]));
+    figures.push(...found.values());
+    const medians = [...found.values()].map(({ peer, seconds }) => `${peer} ${median(seconds).toFixed(4)}`);
+    say(`${workload.name}: ${medians.join("  ")}`);
   }
-  return results;
+  return { figures, omissions };
 }
 
-async function measureOnce(workload: Workload, peer: Peer, materials: Materials, result: Result): Promise<void> {
-  for (const name of [...workload.materials, ...(workload.further ?? [])]) {
-    await materials.make(name);
-  }
-  const uppersOn = workload.upperOn === undefined ? undefined : await materials.make(workload.upperOn);
-  const lowers = workload.lowers?.(materials) ?? workload.materials.map((name) => materials.path(name));
-  try {
-    await materials.stand.mounted(
-      peer,
-      lowers,
-      workload.readOnly,
-      async (mounted) => {
-        await workload.prepare?.(mounted.root, materials);
-        if (workload.cold === true) {
-          dropNames();
-        }
-        result.seconds.push(await workload.run(mounted, materials));
-        const memory = mounted.memory();
-        if (memory !== undefined) {
-          result.memory.push(memory);
-        }
-      },
-      uppersOn,
-    );
-  } catch (error) {
-    // A peer that can't do it is a result, too.
-    result.missing =
-      String(error instanceof Error ? error.message : error)
-        .split("\n", 1)[0]
-        ?.slice(0, 160) ?? "";
-  }
+/** Whether a workload means something with a peer. */
+function concerns(workload: Workload, peer: Peer): boolean {
+  return peer.name === "bare" ? workload.notBare === undefined : workload.onlyBare === undefined;
+}
+
+function emptyFigures(workload: Workload, peer: Peer): Figures {
+  return { workload: workload.name, peer: peer.name, seconds: [], cpu: [], requests: [], memory: [] };
+}
+
+async function measureOnce(
+  workload: Workload,
+  peer: Peer,
+  stand: Stand,
+  materials: Materials,
+  figures: Figures,
+): Promise<void> {
+  const on = workload.on ?? "ext4";
+  const directory = await materials.make(workload.lower, on);
+  const request: Request = {
+    lowers: (await workload.lowers?.(directory, materials)) ?? [directory],
+    on,
+    readOnly: workload.readOnly ?? false,
+    volatile: workload.copyUp === "volatile",
+    changes: workload.changes ?? false,
+  };
+  const prepare = (await workload.prepare?.(materials)) ?? [];
+  const timed = await workload.timed?.(materials);
+  await stand.mounted(peer, request, async (mounted) => {
+    const taken: Measurement =
+      timed === undefined
+        ? { seconds: mounted.mountSeconds ?? Number.NaN }
+        : await stand.measure(mounted, prepare, timed, workload.cold ?? false);
+    if (!(taken.seconds > 0)) {
+      throw new Error("no time was measured");
+    }
+    figures.seconds.push(taken.seconds);
+    figures.cpu.push(...(taken.cpu === undefined ? [] : [taken.cpu]));
+    figures.requests.push(...(taken.requests === undefined ? [] : [taken.requests]));
+    figures.memory.push(...(mounted.daemon === undefined ? [] : [privateMemory(mounted.daemon)]));
+  });
 }
 
 function shuffled<T>(items: readonly T[]): T[] {
@@ -94,22 +110,4 @@ function shuffled<T>(items: readonly T[]): T[] {
     order.push(...rest.splice(Math.floor(Math.random() * rest.length), 1));
   }
   return order;
-}
-
-function describe(workload: Workload, results: readonly Result[]): string {
-  const figures = results.map(({ peer, seconds, missing }) =>
-    missing === undefined ? `${peer} ${median(seconds).toFixed(4)}` : `${peer} - (${missing})`,
-  );
-  return `${workload.name}: ${figures.join("  ")}`;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
-}
-
-export function geometricMean(values: readonly number[]): number {
-  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }

@@ -1,7 +1,7 @@
 /** What is measured: ways to show layers as one tree. */
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { findProgram, run } from "./programs.ts";
+import { missingProgram } from "./programs.ts";
 
 export interface Layers {
   /** The topmost first. */
@@ -9,62 +9,60 @@ export interface Layers {
   /** Absent: a read-only mount. */
   readonly upper?: string;
   readonly work?: string;
+  /** Nothing is to be synced by those who do so by themselves. */
+  readonly volatile: boolean;
 }
+
+/** Why something is measured; `limit`: a bound to compare with, which is no FUSE overlay. */
+export type PeerKind = "limit" | "veneer" | "fuse-overlayfs" | "unionfs-fuse";
 
 export interface Peer {
   readonly name: string;
-  /** "limit": a bound that no FUSE overlay can be expected to reach; not part of the contest. */
-  readonly kind: "limit" | "veneer" | "peer";
+  readonly kind: PeerKind;
+  /** Further options of its mounts. */
+  readonly options?: string;
   /** Why it can't be measured here; undefined if it can. */
   missing(): string | undefined;
-  /** The arguments of the program that mounts; undefined for the bare directory. */
+  /** The arguments of the program that mounts; undefined where nothing is to be mounted. */
   command(layers: Layers, mountpoint: string): readonly string[] | undefined;
-  unmount(mountpoint: string): void;
+  /** The arguments of the program that unmounts, if that is not umount(8). */
+  unmountCommand?(mountpoint: string): readonly string[];
+  /** The program whose version a report names, and how it is asked. */
+  readonly versionCommand?: readonly string[];
 }
 
-function writable({ upper, work }: Layers): string {
-  return upper === undefined ? "" : `,upperdir=${upper},workdir=${work}`;
+/** The options that the kernel's overlayfs has and others have taken over. */
+function overlayOptions({ lowers, upper, work, volatile }: Layers, extra = ""): string {
+  return [
+    `lowerdir=${lowers.join(":")}`,
+    ...(upper === undefined ? [] : [`upperdir=${upper}`, `workdir=${work}`]),
+    ...(volatile ? ["volatile"] : []),
+    ...(extra === "" ? [] : [extra]),
+  ].join(",");
 }
 
 /** Nothing is mounted: the directory itself, the limit of what any overlay can reach. */
-export const bare: Peer = {
-  name: "bare",
-  kind: "limit",
-  missing: () => undefined,
-  command: () => undefined,
-  unmount: () => undefined,
-};
+const bare: Peer = { name: "bare", kind: "limit", missing: () => undefined, command: () => undefined };
 
 const kernel: Peer = {
   name: "kernel",
   kind: "limit",
   missing: () =>
     readFileSync("/proc/filesystems", "latin1").includes("\toverlay\n") ? undefined : "this kernel has no overlayfs",
-  command: (layers, mountpoint) => [
-    ...["mount", "-t", "overlay", "overlay", "-o"],
-    `lowerdir=${layers.lowers.join(":")}${writable(layers)}`,
-    mountpoint,
-  ],
-  unmount: (mountpoint) => {
-    run(["umount", mountpoint]);
-  },
+  command: (layers, mountpoint) => ["mount", "-t", "overlay", "overlay", "-o", overlayOptions(layers), mountpoint],
 };
 
-/** @param extra further options, such as `volatile` */
-export function veneer(name = "veneer", extra = ""): Peer {
+/** The Veneer of this clone. @param options further options, such as `volatile` */
+export function veneer(name: string, options = ""): Peer {
   const program = fileURLToPath(new URL("../../bin/veneer", import.meta.url));
   return {
     name,
     kind: "veneer",
-    missing: () => (existsSync(program) ? undefined : `${program} is missing`),
-    command: (layers, mountpoint) => [
-      ...[program, "mount", "-o"],
-      `lowerdir=${layers.lowers.join(":")}${writable(layers)}${extra === "" ? "" : `,${extra}`}`,
-      mountpoint,
-    ],
-    unmount: (mountpoint) => {
-      run([program, "umount", mountpoint]);
-    },
+    options,
+    missing: () => (existsSync(program) ? undefined : "bin/veneer is missing"),
+    command: (layers, mountpoint) => [program, "mount", "-o", overlayOptions(layers, options), mountpoint],
+    unmountCommand: (mountpoint) => [program, "umount", mountpoint],
+    versionCommand: [program, "--version"],
   };
 }
 
@@ -72,33 +70,35 @@ export function veneer(name = "veneer", extra = ""): Peer {
 export function fuseOverlayfs(name: string, program: string): Peer {
   return {
     name,
-    kind: "peer",
-    missing: () => (findProgram(program) === undefined ? `${program} is not installed` : undefined),
-    command: (layers, mountpoint) => [
-      ...[program, "-o", `lowerdir=${layers.lowers.join(":")}${writable(layers)}`],
-      mountpoint,
-    ],
-    unmount: (mountpoint) => {
-      run(["umount", mountpoint]);
-    },
+    kind: "fuse-overlayfs",
+    missing: () => missingProgram(program) && `${name} is not installed`,
+    command: (layers, mountpoint) => [program, "-o", overlayOptions(layers), mountpoint],
+    versionCommand: [program, "--version"],
   };
 }
 
-const unionfsFuse: Peer = {
-  name: "unionfs-fuse",
-  kind: "peer",
-  missing: () => (findProgram("unionfs-fuse") === undefined ? "unionfs-fuse is not installed" : undefined),
-  command: ({ lowers, upper }, mountpoint) => [
-    ...["unionfs-fuse", "-o", `${upper === undefined ? "" : "cow,"}allow_other,use_ino`],
-    [...(upper === undefined ? [] : [`${upper}=RW`]), ...lowers.map((lower) => `${lower}=RO`)].join(":"),
-    mountpoint,
-  ],
-  unmount: (mountpoint) => {
-    run(["umount", mountpoint]);
-  },
-};
+/** unionfs-fuse. @param program a name in PATH, or a path */
+export function unionfsFuse(name: string, program: string): Peer {
+  return {
+    name,
+    kind: "unionfs-fuse",
+    missing: () => missingProgram(program) && `${name} is not installed`,
+    command: ({ lowers, upper }, mountpoint) => [
+      ...[program, "-o", `${upper === undefined ? "" : "cow,"}allow_other,use_ino`],
+      [...(upper === undefined ? [] : [`${upper}=RW`]), ...lowers.map((lower) => `${lower}=RO`)].join(":"),
+      mountpoint,
+    ],
+    versionCommand: [program, "--version"],
+  };
+}
 
-/** All that are measured unless named otherwise. */
+/** All that are measured unless told otherwise. */
 export function usualPeers(): Peer[] {
-  return [bare, kernel, veneer(), fuseOverlayfs("fuse-overlayfs", "fuse-overlayfs"), unionfsFuse];
+  return [
+    bare,
+    kernel,
+    veneer("veneer"),
+    fuseOverlayfs("fuse-overlayfs", "fuse-overlayfs"),
+    unionfsFuse("unionfs-fuse", "unionfs-fuse"),
+  ];
 }

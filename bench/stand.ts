@@ -1,141 +1,121 @@
-/**
- * Where the benchmark works: lower trees that are built once, and a fresh upper, workdir and mountpoint for each
- * measurement.
- */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+/** A mounted tree with a fresh upper for each measurement, and the worker that works in it. */
+import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
-import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Layers, Peer } from "./peers.ts";
-import { run } from "./programs.ts";
+import { fileURLToPath } from "node:url";
+import { type Area, type FileSystemName, unmount } from "./area.ts";
+import { daemonEnds, daemonOf } from "./daemon.ts";
+import type { Peer } from "./peers.ts";
+import { python, run } from "./programs.ts";
+import type { Step } from "./workload.ts";
+
+const workerFile = fileURLToPath(new URL("../worker.py", import.meta.url));
+
+/** Milliseconds. */
+const startUp = 100;
+
+/** What is to be mounted. */
+export interface Request {
+  readonly lowers: readonly string[];
+  readonly on: FileSystemName;
+  readonly readOnly: boolean;
+  readonly volatile: boolean;
+  /** Where nothing is mounted, the first lower is copied, as it will be changed. */
+  readonly changes: boolean;
+}
 
 /** A mounted tree, for the time of one measurement. */
 export interface Mounted {
   /** The root of the tree: the mountpoint, or the bare directory. */
   readonly root: string;
-  /** Seconds that mounting took; undefined for the bare directory. */
+  /** Seconds from exec until the root was listed; undefined where nothing is mounted. */
   readonly mountSeconds: number | undefined;
-  /** Private memory of the daemon now, in MB; undefined where there is none. */
-  memory(): number | undefined;
+  /** The process that serves it, if one does. */
+  readonly daemon: number | undefined;
+}
+
+/** What the worker measured. */
+export interface Measurement {
+  readonly seconds: number;
+  /** Seconds of processor time of the daemon. */
+  readonly cpu?: number;
+  /** Requests that the daemon served, where it tells. */
+  readonly requests?: number;
 }
 
 export class Stand {
-  readonly area: string;
+  readonly area: Area;
   #count = 0;
 
-  /** @param parent a directory on the file system that is to hold layers and uppers */
-  constructor(parent: string) {
-    this.area = mkdtempSync(join(parent, "veneer-bench-"));
+  constructor(area: Area) {
+    this.area = area;
   }
 
-  /** A directory that lives as long as the stand. */
-  directory(name: string): string {
-    const path = join(this.area, name);
-    mkdirSync(path, { recursive: true });
-    return path;
-  }
-
-  /**
-   * Mounts, lets `use` work in the tree, unmounts and throws the upper away.
-   * @param uppersOn where the upper is made: by default beside everything else
-   */
-  async mounted<T>(
-    peer: Peer,
-    lowers: readonly string[],
-    readOnly: boolean,
-    use: (mounted: Mounted) => Promise<T>,
-    uppersOn = this.area,
-  ): Promise<T> {
+  /** Mounts, lets `use` work in the tree, unmounts and throws the upper away. */
+  async mounted<T>(peer: Peer, request: Request, use: (mounted: Mounted) => Promise<T>): Promise<T> {
     this.#count += 1;
-    const place = join(uppersOn, `m${this.#count}`);
-    const layers: Layers = readOnly ? { lowers } : { lowers, upper: join(place, "upper"), work: join(place, "work") };
-    for (const directory of ["upper", "work", "mnt"]) {
-      mkdirSync(join(place, directory), { recursive: true });
+    const place = join(await this.area.fileSystem(request.on), `u${this.#count}`);
+    const mountpoint = join(this.area.path, `m${this.#count}`);
+    const [upper, work] = [join(place, "upper"), join(place, "work")];
+    for (const directory of [upper, work, mountpoint]) {
+      mkdirSync(directory, { recursive: true });
     }
+    const { lowers, volatile } = request;
+    const command = peer.command(
+      request.readOnly ? { lowers, volatile } : { lowers, upper, work, volatile },
+      mountpoint,
+    );
     try {
-      const mountpoint = join(place, "mnt");
-      const command = peer.command(layers, mountpoint);
-      if (command === undefined) {
-        // The bare directory: a copy where it is written to, as a lower must not change.
-        const [lower = ""] = lowers;
-        if (!readOnly) {
-          run(["cp", "-a", "--reflink=auto", `${lower}/.`, mountpoint]);
-        }
-        return await use({ root: readOnly ? lower : mountpoint, mountSeconds: undefined, memory: () => undefined });
-      }
-      const others = fuseDaemons();
-      const begin = performance.now();
-      run(command);
-      const mountSeconds = (performance.now() - begin) / 1000;
-      try {
-        const daemon = peer.kind === "limit" ? undefined : [...fuseDaemons()].find((pid) => !others.has(pid));
-        const memory = () => (daemon === undefined ? undefined : privateMemory(daemon));
-        return await use({ root: mountpoint, mountSeconds, memory });
-      } finally {
-        await unmount(peer, mountpoint);
-      }
+      return await (command === undefined ? useBare(request, upper, use) : useMount(peer, command, mountpoint, use));
     } finally {
-      rmSync(place, { recursive: true, force: true });
+      rmdirSync(mountpoint);
+      await run(["rm", "-rf", place], { toItsEnd: true });
     }
   }
 
-  remove(): void {
-    rmSync(this.area, { recursive: true, force: true });
+  /** Takes a step in a mounted tree, when what was before is done and written. */
+  async measure(mounted: Mounted, prepare: readonly Step[], timed: Step, cold: boolean): Promise<Measurement> {
+    const { root, daemon = null } = mounted;
+    return worker({ root, daemon, prepare, timed, cold, sync: this.area.roots() });
   }
 }
 
-/** A mount may be busy for a moment after its last user went. */
-async function unmount(peer: Peer, mountpoint: string): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      peer.unmount(mountpoint);
-      return;
-    } catch (error) {
-      if (attempt === 10) {
-        run(["umount", "-l", mountpoint]);
-        throw error;
-      }
-      await sleep(100);
-    }
+async function useBare<T>(request: Request, copy: string, use: (mounted: Mounted) => Promise<T>): Promise<T> {
+  const [lower = ""] = request.lowers;
+  if (request.changes) {
+    await run(["cp", "-a", `${lower}/.`, copy]);
   }
+  return use({ root: request.changes ? copy : lower, mountSeconds: undefined, daemon: undefined });
 }
 
-/** Drops names and inodes that the kernel has cached, but no pages. What is dirty is written first. */
-export function dropNames(): void {
-  run(["sync"]);
-  writeFileSync("/proc/sys/vm/drop_caches", "2");
-}
-
-/** Processes that hold a FUSE device: daemons, in all likelihood. */
-function fuseDaemons(): Set<string> {
-  return new Set(processes().filter((pid) => descriptors(pid).includes("/dev/fuse")));
-}
-
-function processes(): string[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-}
-
-function descriptors(pid: string): string[] {
-  return readable(() => readdirSync(`/proc/${pid}/fd`), []).map((fd) =>
-    readable(() => readlinkSync(`/proc/${pid}/fd/${fd}`), ""),
-  );
-}
-
-/** Private memory of a process in MB; undefined if it is gone. */
-function privateMemory(pid: string): number | undefined {
-  const rollup = readable(() => readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"), "");
-  const kilobytes = [...rollup.matchAll(/^Private_\w+:\s+(\d+) kB$/gm)].map(([, value]) => Number(value));
-  return kilobytes.length === 0 ? undefined : kilobytes.reduce((sum, value) => sum + value) / 1024;
-}
-
-/** A process may end while it is looked at; some may not be looked at. */
-function readable<T>(read: () => T, gone: T): T {
+async function useMount<T>(
+  peer: Peer,
+  command: readonly string[],
+  mountpoint: string,
+  use: (mounted: Mounted) => Promise<T>,
+): Promise<T> {
+  let daemon: number | undefined;
   try {
-    return read();
-  } catch (error) {
-    if (error instanceof Error && "code" in error && ["ENOENT", "ESRCH", "EACCES"].includes(String(error.code))) {
-      return gone;
-    }
-    throw error;
+    const { seconds } = await worker({ mount: command, mountpoint }, true);
+    daemon = peer.kind === "limit" ? undefined : daemonOf(mountpoint);
+    // What a daemon does on its own after its start is done before anything else is asked of it.
+    await sleep(startUp);
+    return await use({ root: mountpoint, mountSeconds: seconds, daemon });
+  } finally {
+    await takeDown(peer, mountpoint, daemon);
   }
+}
+
+async function takeDown(peer: Peer, mountpoint: string, daemon: number | undefined): Promise<void> {
+  try {
+    await unmount(mountpoint, peer.unmountCommand?.(mountpoint));
+  } finally {
+    if (daemon !== undefined) {
+      await daemonEnds(daemon);
+    }
+  }
+}
+
+async function worker(job: object, toItsEnd = false): Promise<Measurement> {
+  return JSON.parse(await run([python, workerFile, JSON.stringify(job)], { toItsEnd }));
 }

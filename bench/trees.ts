@@ -1,4 +1,4 @@
-/** The lower trees of the benchmark: made of numbers alone, so that they are the same everywhere. */
+/** The files below: made of numbers alone, so that they are the same everywhere. */
 import { once } from "node:events";
 import { createWriteStream, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -38,6 +38,30 @@ export function makeManyFiles(root: string, count: number): void {
   mkdirSync(join(root, "many"));
   for (let index = 0; index < count; index++) {
     writeFileSync(join(root, "many", String(index).padStart(5, "0")), "z".repeat(2048));
+  }
+}
+
+/** Directories of 500 empty files each. */
+export function makeEmptyFiles(root: string, count: number): void {
+  for (let index = 0; index < count; index++) {
+    const directory = join(root, String(Math.floor(index / 500)));
+    if (index % 500 === 0) {
+      mkdirSync(directory);
+    }
+    writeFileSync(join(directory, `file-${index}`), "");
+  }
+}
+
+/** Layers `0`, `1`, ...: each with a directory that all share and one of its own in it. */
+export function makeLayers(root: string, count: number): void {
+  for (let index = 0; index < count; index++) {
+    const shared = join(root, String(index), "many");
+    const own = join(shared, `own-${index}`);
+    mkdirSync(own, { recursive: true });
+    for (let file = 0; file < 20; file++) {
+      writeFileSync(join(shared, `${index}-${file}`), "shared");
+      writeFileSync(join(own, String(file)), "own");
+    }
   }
 }
 

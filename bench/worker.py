@@ -1,77 +1,116 @@
-"""Loops of system calls that no program makes alone. Usage: worker.py WORK DIRECTORY COUNT; prints the seconds taken.
+"""Does one job of the benchmark, given as JSON, and prints what it took as JSON. workload.ts and stand.ts say what a job is.
 
-The clock starts when Python has started and DIRECTORY is entered.
+{"mount": COMMAND, "mountpoint": PATH}: the time from exec until the root of the mount was listed.
+{"root": PATH, "prepare": [STEP...], "timed": STEP, ...}: the time of a step in the tree at PATH.
 """
+import json
 import os
+import re
+import subprocess
 import sys
 import time
 
-work, directory, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-os.chdir(directory)
-block = b"x" * 2048
+from calls import CALLS
+
+IDLE_CHECK = 0.03
+IDLE_PATIENCE = 5.0
 
 
-def append(number):
-    fd = os.open("appended", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for _ in range(number):
-        os.write(fd, block[:1024])
-    os.close(fd)
+def start(argv, env):
+    return subprocess.Popen(
+        argv,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=None,
+    )
 
 
-def create(number):
-    os.mkdir("made")
-    for index in range(number):
-        fd = os.open(f"made/{index:05}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        os.write(fd, block)
-        os.close(fd)
+def run_program(step):
+    """`times` one after the other, in each of which `atOnce` run together."""
+    for _ in range(step.get("times", 1)):
+        children = [start(step["run"], step.get("env", {})) for _ in range(step.get("atOnce", 1))]
+        for child in children:
+            if child.wait() != 0:
+                sys.exit(f"{step['run'][0]} ended with {child.returncode}")
 
 
-def rename(number):
-    for index in range(number):
-        os.rename(f"made/{index:05}", f"made/new{index:05}")
+def run_fio(step):
+    """The time that fio's calls took, without what fio does between them."""
+    argv = ["fio", "--name=calls", "--ioengine=psync", "--invalidate=0", "--fallocate=none", "--randrepeat=1"]
+    argv += ["--norandommap", "--output-format=json", *step["fio"]]
+    output = subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout
+    job = json.loads(output[output.index("{"):])["jobs"][0]
+    return sum(job[side]["lat_ns"]["mean"] * job[side]["total_ios"] for side in ("read", "write")) / 1e9
 
 
-def chmod(number):
-    for index in range(number):
-        os.chmod(f"many/{index:05}", 0o600)
+def perform(step):
+    """The seconds that a step took."""
+    begin = time.perf_counter()
+    if "fio" in step:
+        return run_fio(step)
+    if "run" in step:
+        run_program(step)
+    else:
+        CALLS[step["call"]](step["count"])
+    return time.perf_counter() - begin
 
 
-def append_each(number):
-    for index in range(number):
-        fd = os.open(f"many/{index:05}", os.O_WRONLY | os.O_APPEND)
-        os.write(fd, b"more")
-        os.close(fd)
+def cpu_seconds(pid):
+    """User and system time of all threads that a process has and had."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
-def absent(number):
-    for index in range(number):
-        try:
-            os.lstat(f"many/absent{index:05}")
-        except FileNotFoundError:
-            pass
+def requests(root):
+    """How many requests a mount of Veneer has served; None where it does not tell."""
+    try:
+        return sum(map(int, re.findall(rb"\d+", os.getxattr(root, "user.veneer.requests"))))
+    except OSError:
+        return None
 
 
-def write_once(_number):
-    fd = os.open("big", os.O_WRONLY)
-    os.pwrite(fd, b"first", 4096)
-    os.close(fd)
+def settle(paths, daemon):
+    """What was written goes to the disk, and the daemon finishes what it has begun."""
+    for path in paths:
+        subprocess.run(["sync", "-f", path], check=True)
+    deadline = time.monotonic() + IDLE_PATIENCE
+    used = None
+    while daemon is not None and time.monotonic() < deadline:
+        before, used = used, cpu_seconds(daemon)
+        if before is not None and used - before < IDLE_CHECK / 30:
+            break
+        time.sleep(IDLE_CHECK)
 
 
-def write_big(number):
-    fd = os.open("written", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    megabyte = b"y" * (1 << 20)
-    for _ in range(number):
-        os.write(fd, megabyte)
-    os.close(fd)
+def mount(command, mountpoint):
+    begin = time.perf_counter()
+    if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode != 0:
+        sys.exit("the mount failed")
+    os.listdir(mountpoint)
+    return {"seconds": time.perf_counter() - begin}
 
 
-def read_big(_number):
-    fd = os.open("big", os.O_RDONLY)
-    while os.read(fd, 1 << 20):
-        pass
-    os.close(fd)
+def measure(job):
+    root, daemon = job["root"], job["daemon"]
+    os.chdir(root)
+    for step in job["prepare"]:
+        perform(step)
+    settle([root, *job["sync"]], daemon)
+    if job["cold"]:
+        with open("/proc/sys/vm/drop_caches", "w") as file:
+            file.write("2")
+        settle([], daemon)
+    counted = requests(root) if daemon is not None else None
+    used = cpu_seconds(daemon) if daemon is not None else None
+    result = {"seconds": perform(job["timed"])}
+    if daemon is not None:
+        result["cpu"] = cpu_seconds(daemon) - used
+    if counted is not None:
+        result["requests"] = requests(root) - counted
+    settle([], daemon)
+    return result
 
 
-begin = time.perf_counter()
-globals()[work](count)
-print(time.perf_counter() - begin)
+if __name__ == "__main__":
+    task = json.loads(sys.argv[1])
+    print(json.dumps(mount(task["mount"], task["mountpoint"]) if "mount" in task else measure(task)))

@@ -1,0 +1,91 @@
+"""Loops of system calls that no program makes alone. Each works below the current directory, so many times."""
+import os
+
+SMALL = b"x" * 2048
+MEGABYTE = b"y" * (1 << 20)
+
+
+def append(count):
+    fd = os.open("appended", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for _ in range(count):
+        os.write(fd, SMALL[:1024])
+    os.close(fd)
+
+
+def create(count):
+    os.mkdir("made")
+    for index in range(count):
+        fd = os.open(f"made/{index:05}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        os.write(fd, SMALL)
+        os.close(fd)
+
+
+def rename(count):
+    for index in range(count):
+        os.rename(f"made/{index:05}", f"made/new{index:05}")
+
+
+def unlink(count):
+    for index in range(count):
+        os.unlink(f"made/{index:05}")
+
+
+def chmod_each(count):
+    for index in range(count):
+        os.chmod(f"many/{index:05}", 0o600)
+
+
+def append_each(count):
+    for index in range(count):
+        fd = os.open(f"many/{index:05}", os.O_WRONLY | os.O_APPEND)
+        os.write(fd, b"more")
+        os.close(fd)
+
+
+def absent(count):
+    for index in range(count):
+        try:
+            os.lstat(f"many/absent{index:05}")
+        except FileNotFoundError:
+            continue
+        raise FileExistsError(index)
+
+
+def read_big(_count):
+    """Brings a file into the page cache."""
+    buffer = bytearray(1 << 20)
+    with open("big", "rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+
+
+def write_big(count):
+    """A new file of so many MB."""
+    fd = os.open("big", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    for _ in range(count):
+        os.write(fd, MEGABYTE)
+    os.close(fd)
+
+
+def write_once(_count):
+    """The first write to a file, which copies it up."""
+    fd = os.open("big", os.O_WRONLY)
+    os.pwrite(fd, b"first", 4096)
+    os.close(fd)
+
+
+CALLS = {
+    call.__name__: call
+    for call in (
+        absent,
+        append,
+        append_each,
+        chmod_each,
+        create,
+        read_big,
+        rename,
+        unlink,
+        write_big,
+        write_once,
+    )
+}
