@@ -4,11 +4,10 @@ import { FileType } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import { copyUp } from "./copy-up.ts";
+import { killSetIds } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { requireChangeable, requireOverwritable, requireWritable } from "./protection.ts";
-
-const setIdBits = 0o6000;
 
 /** What stat(2) shows of a node. */
 export function getAttributes(overlay: Overlay, node: Node): Attributes {
@@ -26,16 +25,18 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
     return getAttributes(overlay, node);
   }
   requireAllowed(overlay, node, changes, byHandle);
-  const dropsData = changes.size === 0 && !node.upper && overlay.stat(node).size > 0;
-  copyUp(overlay, node, changes.size === undefined ? "leave" : dropsData ? "drop" : "keep");
+  const killsSetIds = changes.killSetIds === true;
+  // As long as there is something to truncate: truncate(2) of an empty file moves no time.
+  const empties = changes.size === 0 && !node.upper && overlay.stat(node).size > 0;
+  copyUp(overlay, node, changes.size === undefined ? "leave" : empties ? { killsSetIds } : "keep");
   const { layer, path } = overlay.upperPlace(node);
   if (changes.uid !== undefined || changes.gid !== undefined) {
     // The file system clears setuid, setgid and security.capability with it, as chown(2) says.
     layer.chown(path, changes.uid, changes.gid);
   }
-  if (changes.size !== undefined) {
-    if (changes.killSetIds === true) {
-      killSetIds(overlay, node);
+  if (changes.size !== undefined && !empties) {
+    if (killsSetIds) {
+      killSetIds({ layer, path });
     }
     truncate(overlay, node, changes.size, byHandle);
   }
@@ -45,10 +46,8 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
     }
     layer.chmod(path, changes.mode & 0o7777);
   }
-  // A file whose data were not even copied is empty already: truncating it moves no time.
-  const mtime = changes.mtime ?? (dropsData ? "now" : undefined);
-  if (changes.atime !== undefined || mtime !== undefined) {
-    layer.setTimes(path, changes.atime, mtime);
+  if (changes.atime !== undefined || changes.mtime !== undefined) {
+    layer.setTimes(path, changes.atime, changes.mtime);
   }
   return getAttributes(overlay, node);
 }
@@ -82,25 +81,5 @@ function truncate(overlay: Overlay, node: Node, size: number, byHandle: boolean)
   } else {
     const { layer, path } = overlay.upperPlace(node);
     layer.truncate(path, size);
-  }
-}
-
-/** What O_TRUNC does to an upper file: unlike truncate(2) it moves mtime also when the file is empty already. */
-export function truncateByOpen(overlay: Overlay, node: Node): void {
-  truncate(overlay, node, 0, true);
-  const { layer, path } = overlay.upperPlace(node);
-  layer.setTimes(path, undefined, "now");
-}
-
-/**
- * Takes setuid and setgid from an upper file: what a write by someone without CAP_FSETID does. The daemon's own calls
- * don't have that effect, as it has the capability. (A file system that knows the caller's groups leaves setgid to
- * a group that may not execute the file, where it means nothing, if the caller is in it.)
- */
-export function killSetIds(overlay: Overlay, node: Node): void {
-  const { layer, path } = overlay.upperPlace(node);
-  const { mode } = layer.stat(path);
-  if ((mode & setIdBits) !== 0) {
-    layer.chmod(path, mode & 0o7777 & ~setIdBits);
   }
 }

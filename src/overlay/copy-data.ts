@@ -10,7 +10,7 @@ const inlineCopyLimit = 128 * 1024;
 
 export interface DataCopy {
   readonly from: Place;
-  /** Has no data yet. It is closed in the end. */
+  /** Has no data yet. */
   readonly target: LayerFile;
   readonly size: number;
   /** The data are known to have no holes. */
@@ -20,7 +20,7 @@ export interface DataCopy {
    * @param source where there were data to copy
    */
   finish(source: LayerFile | undefined): void;
-  /** Is called in the end, well or not. */
+  /** Is called in the end, well or not: the target is no longer needed. */
   end(): void;
 }
 
@@ -80,6 +80,5 @@ function endCopy(source: LayerFile, copy: DataCopy, result: number): unknown {
 
 function close(source: LayerFile | undefined, copy: DataCopy): void {
   source?.close();
-  copy.target.close();
   copy.end();
 }

@@ -9,9 +9,9 @@ import { copyData } from "./copy-data.ts";
 import { isOneFile, linkName, missingNames } from "./hard-links.ts";
 import { markImpure } from "./impure.ts";
 import { bringDataUp, markMetacopy } from "./metacopy.ts";
-import { copyMetadata, putBackTimes, setMark } from "./metadata.ts";
+import { copyMetadata, killSetIds, putBackTimes, setMark } from "./metadata.ts";
 import { type DataSource, isRemoved, type Link, type Node } from "./node.ts";
-import { reopen } from "./open-files.ts";
+import { replaceDescriptor } from "./open-files.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { encodeOrigin } from "./stored-handle.ts";
@@ -20,10 +20,17 @@ import type { Staged } from "./work-dir.ts";
 const stagedMode = 0o600;
 
 /**
- * What is to become of the data of a regular file: they are to be changed ("keep"), or the caller truncates the file anyway
- * ("drop"), or they are of no concern ("leave"): with the feature metacopy they stay where they are.
+ * What is to become of the data of a regular file: they are to be changed ("keep"), or they are of no concern ("leave"): with the
+ * feature metacopy they stay where they are. Or the file is to be empty: none are copied then, and the copy is truncated before it
+ * gets its name, so that the name never shows an empty file of which the caller was not told.
  */
-type DataWanted = "keep" | "drop" | "leave";
+type DataWanted = "keep" | "leave" | Truncation;
+
+/** The truncation of a lower file to nothing. */
+interface Truncation {
+  /** Setuid and setgid go with the data. */
+  readonly killsSetIds: boolean;
+}
 
 /**
  * Makes a node an upper one.
@@ -80,6 +87,7 @@ function copyUpSpecial(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat
   } else {
     layer.makeNode(path, node.type | stagedMode, stat.rdevMajor, stat.rdevMinor);
   }
+  copyMetadata(overlay, from, stat, staged);
   finish(overlay, node, { from, stat, staged, to: staged, data: undefined });
 }
 
@@ -94,27 +102,45 @@ function copyUpFile(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat, d
     dispose();
     throw error;
   }
+  const truncation = typeof data === "object" ? data : undefined;
   const metadataOnly = data === "leave" && overlay.features.metacopy && !isRemoved(node);
+  let isInUse = false;
   copyData(overlay, node, {
     from: source,
     target,
-    size: data === "drop" || metadataOnly ? 0 : stat.size,
+    size: truncation !== undefined || metadataOnly ? 0 : stat.size,
     dense: node.data === undefined && stat.blocks * 512 >= stat.size,
     finish: (opened) => {
       if (metadataOnly) {
         markMetacopy(overlay, target, stat.size);
       }
-      finish(overlay, node, {
-        // What has its data elsewhere has its metadata in another file than the one that was opened.
-        from: { ...from, file: node.data === undefined ? opened : undefined },
-        stat,
-        staged,
-        to: { layer: staged.layer, path: staged.path, file: target },
-        data: metadataOnly ? { kind: "found", place: source } : undefined,
-      });
+      // What has its data elsewhere has its metadata in another file than the one that was opened.
+      const original = { ...from, file: node.data === undefined ? opened : undefined };
+      const to = { layer: staged.layer, path: staged.path, file: target };
+      copyMetadata(overlay, original, stat, to);
+      if (truncation !== undefined) {
+        truncateStaged(staged, target, truncation);
+      }
+      const dataLeft: DataSource | undefined = metadataOnly ? { kind: "found", place: source } : undefined;
+      finish(overlay, node, { from: original, stat, staged, to, data: dataLeft });
+      // Handles that are open see what is written from now on.
+      isInUse = !metadataOnly && replaceDescriptor(node, target);
     },
-    end: dispose,
+    end: () => {
+      if (!isInUse) {
+        target.close();
+      }
+      dispose();
+    },
   });
+}
+
+/** ftruncate(2) of what is empty takes capabilities away and sets mtime, as that of the lower file would have done. */
+function truncateStaged(staged: Staged, file: LayerFile, { killsSetIds }: Truncation): void {
+  if (killsSetIds) {
+    killSetIds(staged);
+  }
+  file.truncate(0);
 }
 
 interface Copy {
@@ -127,27 +153,22 @@ interface Copy {
   readonly data: DataSource | undefined;
 }
 
-/** The commit point, once what is staged has its data. */
+/** The commit point, once what is staged has its data and metadata. */
 function finish(overlay: Overlay, node: Node, copy: Copy): void {
   if (isRemoved(node)) {
     adoptRemoved(overlay, node, copy);
   } else {
     install(overlay, node, copy);
   }
-  if (node.data === undefined) {
-    // Handles that are open see what is written from now on.
-    reopen(overlay, node, false);
-  }
 }
 
-/** Completes the staged object and gives it the name; the parent's times stay as they were. */
+/** Gives the staged object its marks and the name; the parent's times stay as they were. */
 function install(overlay: Overlay, node: Node, { from, stat, staged, to, data }: Copy): void {
   const { upper } = overlay.writable();
   if (node.link === undefined) {
     throw new Error(`copy-up of node ${node.id}, which has no name`);
   }
   const { parent } = node.link;
-  copyMetadata(overlay, from, stat, to);
   if (overlay.index !== undefined && isOneFile(overlay, stat)) {
     const indexed = overlay.index.install(staged, encodeOrigin(from), stat);
     node.indexed = indexed.indexed;
@@ -174,8 +195,7 @@ function install(overlay: Overlay, node: Node, { from, stat, staged, to, data }:
 /**
  * A removed lower object has no name to be copied up to: its copy lives by a descriptor alone.
  */
-function adoptRemoved(overlay: Overlay, node: Node, { from, stat, staged, to, data }: Copy): void {
-  copyMetadata(overlay, from, stat, to);
+function adoptRemoved(overlay: Overlay, node: Node, { staged, data }: Copy): void {
   const anchor = staged.layer.anchor(staged.path);
   node.anchor?.close();
   node.anchor = anchor;

@@ -4,7 +4,7 @@ import type { AllocatedRange, WriteRequest } from "../contract/filesystem.ts";
 import type { Caller } from "../contract/ids.ts";
 import { type Deferred, JobCall } from "../contract/slow.ts";
 import type { LayerFile } from "../layer/layer.ts";
-import { killSetIds } from "./attributes.ts";
+import { killSetIds } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { requireOverwritable, requireWritable } from "./protection.ts";
@@ -27,7 +27,7 @@ export function read(file: LayerFile, offset: number, into: Buffer): number | De
 export function write(overlay: Overlay, node: Node, file: LayerFile, request: WriteRequest): number | Deferred<number> {
   const sync = overlay.volatile ? 0 : request.flags & syncFlags;
   if (request.killSetIds) {
-    killSetIds(overlay, node);
+    killSetIds(overlay.upperPlace(node));
   }
   if (sync !== 0 || request.data.length >= largeWrite) {
     return deferred({ call: JobCall.write, args: [file.fd, request.offset, sync] });
@@ -93,6 +93,6 @@ export function copyRange(
  */
 function killSetIdsFor(overlay: Overlay, node: Node, caller: Caller): void {
   if (caller.uid !== 0) {
-    killSetIds(overlay, node);
+    killSetIds(overlay.upperPlace(node));
   }
 }

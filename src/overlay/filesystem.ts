@@ -15,12 +15,13 @@ import type {
 import { type Caller, FileType, type HandleId, type Name, type NodeId } from "../contract/ids.ts";
 import type { Deferred } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
-import { getAttributes, killSetIds, setAttributes, truncateByOpen } from "./attributes.ts";
+import { getAttributes, setAttributes } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
 import { create, createUnnamed, link, type Made, type NewObject } from "./create.ts";
 import { allocate, copyRange, read, sync, write } from "./data.ts";
 import { readDirectory } from "./directory.ts";
 import { fileFlagsIoctl } from "./file-flags.ts";
+import { killSetIds } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import { OpenFiles, OpenFlag, opensForChange, requireOpenable } from "./open-files.ts";
 import { Overlay, type OverlayOptions } from "./overlay.ts";
@@ -110,15 +111,14 @@ export class OverlayFilesystem implements Filesystem {
   open(node: NodeId, request: OpenRequest): Opened {
     const opened = this.#node(node);
     const forChange = opensForChange(request.flags);
-    const truncates = (request.flags & OpenFlag.truncate) !== 0;
     requireOpenable(this.#overlay, opened, request.flags);
+    if ((request.flags & OpenFlag.truncate) !== 0) {
+      return { handle: this.#openEmptied(opened, request.killSetIds), cache: "keep" };
+    }
     if (forChange) {
-      copyUp(this.#overlay, opened, truncates ? "drop" : "keep");
+      copyUp(this.#overlay, opened, "keep");
     }
     const handle = this.#files.open(opened, forChange);
-    if (truncates) {
-      this.#truncateOpened(opened, handle, request.killSetIds);
-    }
     return { handle, cache: this.#files.appendsOnly(handle) ? "bypass" : "keep" };
   }
 
@@ -247,16 +247,28 @@ export class OverlayFilesystem implements Filesystem {
     return { ...this.#overlay.entry(node, stat), handle, cache: "keep" };
   }
 
-  #truncateOpened(node: Node, handle: HandleId, killsSetIds: boolean): void {
+  /** Open with O_TRUNC. The handle comes first: once the file is empty nothing is left that could fail. */
+  #openEmptied(node: Node, killsSetIds: boolean): HandleId {
+    const wasUpper = node.upper;
+    if (wasUpper) {
+      copyUp(this.#overlay, node, "keep");
+    }
+    const handle = this.#files.open(node, wasUpper);
     try {
-      if (killsSetIds) {
-        killSetIds(this.#overlay, node);
+      if (!wasUpper) {
+        copyUp(this.#overlay, node, { killsSetIds });
+      } else {
+        if (killsSetIds) {
+          killSetIds(this.#overlay.upperPlace(node));
+        }
+        // Unlike truncate(2) this moves mtime also when the file is empty already.
+        this.#files.file(handle).truncate(0);
       }
-      truncateByOpen(this.#overlay, node);
     } catch (error) {
       this.#files.release(handle);
       throw error;
     }
+    return handle;
   }
 }
 

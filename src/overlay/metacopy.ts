@@ -7,7 +7,7 @@ import type { LayerFile } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
 import { copyData } from "./copy-data.ts";
 import type { Node } from "./node.ts";
-import { reopen } from "./open-files.ts";
+import { replaceDescriptor } from "./open-files.ts";
 import type { Overlay } from "./overlay.ts";
 
 const capability = "security.capability";
@@ -37,9 +37,11 @@ export function bringDataUp(overlay: Overlay, node: Node): void {
     place.layer.setTimes(place.path, atime, mtime);
     return place;
   };
+  const target = layer.openFile(path, true);
+  let isInUse = false;
   copyData(overlay, node, {
     from,
-    target: layer.openFile(path, true),
+    target,
     size,
     dense: false,
     finish: () => {
@@ -47,10 +49,13 @@ export function bringDataUp(overlay: Overlay, node: Node): void {
       place.layer.removeXattr(place.path, overlay.marks.metacopy);
       node.data = undefined;
       node.lowers = [];
-      reopen(overlay, node, false);
+      isInUse = replaceDescriptor(node, target);
       overlay.notifier.attributesChanged(node.id);
     },
     end: () => {
+      if (!isInUse) {
+        target.close();
+      }
       if (node.data !== undefined) {
         tolerant(overlay, restore);
       }

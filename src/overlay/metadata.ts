@@ -8,6 +8,8 @@ import { copyFileFlags } from "./copied-flags.ts";
 import type { Overlay } from "./overlay.ts";
 import { encodeProtection, Protection } from "./protection.ts";
 
+const setIdBits = 0o6000;
+
 /**
  * Copies all metadata but link count, ctime and the overlay's own marks.
  * What the file system of the upper has no place for (EOPNOTSUPP) is dropped and logged once a mount; only of ACLs and
@@ -62,6 +64,18 @@ function copyXattrs(overlay: Overlay, from: Place, to: OpenPlace<WritableLayer>)
 /** Xattrs that say who may do what: without them the copy would be open to others, so they are never dropped. */
 function protects(name: string): boolean {
   return name === accessAclName || name === defaultAclName || name.startsWith("security.");
+}
+
+/**
+ * Takes setuid and setgid away: what a write or a truncation by someone without CAP_FSETID does. The daemon's own calls don't have
+ * that effect, as it has the capability. (A file system that knows the caller's groups leaves setgid to a group that may not execute
+ * the file, where it means nothing, if the caller is in it.)
+ */
+export function killSetIds({ layer, path }: Place<WritableLayer>): void {
+  const { mode } = layer.stat(path);
+  if ((mode & setIdBits) !== 0) {
+    layer.chmod(path, mode & 0o7777 & ~setIdBits);
+  }
 }
 
 /** A mark that is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */

@@ -48,7 +48,7 @@ export class OpenFiles {
       return this.#remember(node, this.adopt(node, layer.openFile(path, writable)), writable);
     }
     if (writable && !node.open.file.writable) {
-      reopen(this.#overlay, node, true);
+      this.#reopenForWriting(node);
     }
     return this.#remember(node, this.#addHandle(node), writable);
   }
@@ -85,7 +85,7 @@ export class OpenFiles {
     if (file.writable) {
       return file;
     }
-    reopen(this.#overlay, node, true);
+    this.#reopenForWriting(node);
     return this.file(handle);
   }
 
@@ -116,6 +116,11 @@ export class OpenFiles {
     this.#nodes.clear();
   }
 
+  #reopenForWriting(node: Node): void {
+    const { layer, path } = this.#overlay.upperPlace(node);
+    replaceDescriptor(node, layer.openFile(path, true));
+  }
+
   #remember(node: Node, handle: HandleId, writable: boolean): HandleId {
     if (writable && (protection(this.#overlay, node) & Protection.append) !== 0) {
       this.#appending.add(handle);
@@ -134,14 +139,17 @@ export class OpenFiles {
   }
 }
 
-/** Gives an open file, if the node is one, a descriptor of its upper object, which has the data, in place of the one it has. */
-export function reopen(overlay: Overlay, node: Node, writable: boolean): void {
-  if (node.open !== undefined) {
-    const { layer, path } = overlay.upperPlace(node);
-    const file = layer.openFile(path, writable);
-    node.open.retired.push(node.open.file);
-    node.open.file = file;
+/**
+ * Gives an open file, if the node is one, this descriptor of its upper object, which has the data, in place of the one it has.
+ * @returns whether it was taken: it is closed with the file then
+ */
+export function replaceDescriptor(node: Node, file: LayerFile): boolean {
+  if (node.open === undefined) {
+    return false;
   }
+  node.open.retired.push(node.open.file);
+  node.open.file = file;
+  return true;
 }
 
 function closeAll(open: NonNullable<Node["open"]>): void {

@@ -67,19 +67,16 @@ const copyUps: readonly Scenario[] = [
     name: "copy-up by truncating open",
     lower: { d: { f: large } },
     act: (sys, at) => withFile(sys, at("d/f"), "O_WRONLY|O_TRUNC"),
-    stepwise: true,
   },
   {
     name: "copy-up by truncate",
     lower: { f: large },
     act: (sys, at) => sys.truncate(at("f"), 1000),
-    stepwise: true,
   },
   {
     name: "copy-up by truncate to nothing",
     lower: { f: file("lower", rich) },
     act: (sys, at) => sys.truncate(at("f"), 0),
-    stepwise: true,
   },
   {
     name: "copy-up by append",
@@ -180,13 +177,11 @@ const onUpper: readonly Scenario[] = [
     name: "truncating open",
     upper: { f: large },
     act: (sys, at) => withFile(sys, at("f"), "O_WRONLY|O_TRUNC"),
-    stepwise: true,
   },
   {
     name: "truncate to more",
     upper: { f: "upper" },
     act: (sys, at) => sys.truncate(at("f"), 1_000_000),
-    stepwise: true,
   },
   {
     name: "utimens",
