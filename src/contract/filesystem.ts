@@ -185,7 +185,8 @@ export interface Filesystem {
   /** syncfs(2) of the upper. */
   syncAll(): undefined | Deferred<undefined>;
 
-  getXattr(node: NodeId, name: Name): Buffer;
+  /** Undefined: there is none of that name. That is what is asked most, so it is no error here. */
+  getXattr(node: NodeId, name: Name): Buffer | undefined;
   /** @param flags of setxattr(2): 1 to create only, 2 to replace only */
   setXattr(node: NodeId, name: Name, value: Buffer, flags: number, killSetGid: boolean): void;
   /** The names that the caller may see, without those of the overlay itself. */

@@ -159,6 +159,10 @@ export class Dispatcher {
     if (operation.noReply) {
       return;
     }
+    if (result === undefined && operation.absent !== undefined) {
+      this.#send(operation, address, operation.absent, reply, undefined);
+      return;
+    }
     operation.encode(result, reply, this.#parts.connection);
     this.#send(operation, address, 0, reply, result);
   }

@@ -31,6 +31,8 @@ export interface Operation<Request, Reply> {
   decode(request: RequestReader, connection: Connection): Request;
   handle(filesystem: Filesystem, request: Request, context: OperationContext): Reply | Deferred<Reply>;
   encode(reply: Reply, writer: ReplyWriter, connection: Connection): void;
+  /** The errno that answers a reply of `undefined`, where that means: there is nothing. Without it `encode` gets it. */
+  readonly absent?: number;
   /** The kernel waits for no answer, not even an error. */
   readonly noReply?: true | undefined;
   /** For a Deferred that writes: where the data are. */
@@ -249,8 +251,12 @@ const rows: Record<OpcodeNumber, AnyOperation> = {
   [Opcode.Getxattr]: operation({
     name: "GETXATTR",
     decode: metadata.decodeGetxattr,
-    handle: (fs, { name, size }, { header }) => metadata.fitBytes(fs.getXattr(header.node, name), size),
+    handle: (fs, { name, size }, { header }) => {
+      const value = fs.getXattr(header.node, name);
+      return value && metadata.fitBytes(value, size);
+    },
     encode: metadata.encodeSizedBytes,
+    absent: Errno.ENODATA,
   }),
   [Opcode.Listxattr]: operation({
     name: "LISTXATTR",

@@ -523,6 +523,16 @@ const cases: Case[] = [
     reply: "15000000 00000000 aa00000000000000 6c6162656c",
   },
   {
+    name: "GETXATTR of what is not there",
+    request: `
+      41000000 16000000 aa00000000000000 0500000000000000
+      00000000 00000000 46080000 0000 0000
+      ff000000 00000000 73656375726974792e73656c696e757800`,
+    call: ["getXattr", 5, "security.selinux"],
+    returns: undefined,
+    reply: "10000000 c3ffffff aa00000000000000", // -ENODATA
+  },
+  {
     name: "GETXATTR that asks for the size",
     request: `
       41000000 16000000 aa00000000000000 0500000000000000

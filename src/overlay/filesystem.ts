@@ -190,7 +190,7 @@ export class OverlayFilesystem implements Filesystem {
     return syncUpper(this.#overlay);
   }
 
-  getXattr(node: NodeId, name: Name): Buffer {
+  getXattr(node: NodeId, name: Name): Buffer | undefined {
     return getXattr(this.#overlay, this.#node(node), name);
   }
 

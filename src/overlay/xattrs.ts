@@ -10,15 +10,11 @@ import { requireChangeable } from "./protection.ts";
 
 const setGid = 0o2000;
 
-/** @throws ENODATA when there is none of that name */
-export function getXattr(overlay: Overlay, node: Node, name: Name): Buffer {
+/** Undefined when there is none of that name. */
+export function getXattr(overlay: Overlay, node: Node, name: Name): Buffer | undefined {
   const { layer, path } = overlay.place(node);
   // An ACL is what the kernel asks for to check permissions: where the file system has none it must hear that there is none.
-  const value = isAcl(name) ? readMark(layer, path, name) : layer.getXattr(path, escapedXattr(overlay.marks, name));
-  if (value === undefined) {
-    throw new FsError(Errno.ENODATA, "no such xattr");
-  }
-  return value;
+  return isAcl(name) ? readMark(layer, path, name) : layer.getXattr(path, escapedXattr(overlay.marks, name));
 }
 
 /** The names that there are for the caller: those of trusted attributes are for root alone, as xattr(7) says. */

@@ -135,6 +135,14 @@ function readGrowing<T>({ read, what, take, absentCode, absent }: Reading<T>): T
 
 /** The value; undefined where there is none of that name. @throws FsError EOPNOTSUPP where there can't be one */
 export function getXattr(fd: number, path: string, name: string): Buffer | undefined {
+  // What is asked most, and mostly there is none: that costs the call alone.
+  const length = getOnce(fd, path, name);
+  if (length >= 0) {
+    return Buffer.from(buffer.subarray(0, length));
+  }
+  if (lastErrno() === Errno.ENODATA) {
+    return undefined;
+  }
   return readGrowing({
     read: () => getOnce(fd, path, name),
     what: "getxattr",

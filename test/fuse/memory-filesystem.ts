@@ -324,12 +324,8 @@ export class MemoryFilesystem implements Filesystem {
     return undefined;
   }
 
-  getXattr(id: number, name: Name): Buffer {
-    const value = this.node(id).xattrs.get(name);
-    if (value === undefined) {
-      throw new FsError(Errno.ENODATA, name);
-    }
-    return value;
+  getXattr(id: number, name: Name): Buffer | undefined {
+    return this.node(id).xattrs.get(name);
   }
 
   setXattr(id: number, name: Name, value: Buffer, _flags: number, _killSetGid: boolean): void {
