@@ -13,6 +13,7 @@ import { describeReply, describeRequest } from "./protocol/describe.ts";
 import type { Connection } from "./protocol/init.ts";
 import type { ReplyAddress, ReplyWriter } from "./protocol/reply-writer.ts";
 import type { RequestReader } from "./protocol/request-reader.ts";
+import { RequestCounts } from "./request-counts.ts";
 
 /** What the dispatcher needs of the session. */
 export interface DispatchParts {
@@ -40,6 +41,7 @@ const unknownOperation = { name: "unknown" };
 
 export class Dispatcher {
   readonly #parts: DispatchParts;
+  readonly #counts = new RequestCounts(Math.max(...operations.keys()) + 1, (opcode) => operations.get(opcode)?.name);
   readonly #parked = new Map<number, ParkedRequest>();
   #resumed: { readonly parked: ParkedRequest; readonly failure: unknown }[] = [];
 
@@ -66,6 +68,7 @@ export class Dispatcher {
       this.#fail(unknownOperation, request, new FsError(Errno.ENOSYS, `opcode ${request.opcode}`));
       return;
     }
+    this.#counts.add(request.opcode);
     this.#act(operation, request);
   }
 
@@ -109,7 +112,7 @@ export class Dispatcher {
 
   #context(header: RequestReader): OperationContext {
     const { connection, reply } = this.#parts;
-    return { header, reply, connection, interrupt: this.#interrupt };
+    return { header, reply, connection, counts: this.#counts, interrupt: this.#interrupt };
   }
 
   #defer(operation: AnyOperation, request: RequestReader, body: unknown, deferred: Deferred<unknown>): void {
