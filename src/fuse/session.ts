@@ -11,6 +11,7 @@ import { pollTwo, Ready, readRequest, setNonBlocking, writeReply } from "../sys/
 import { BufferPool, type RequestBuffer } from "./buffers.ts";
 import { Dispatcher } from "./dispatch.ts";
 import { IoThreads, type RunJob } from "./io-threads.ts";
+import { KernelNotifier } from "./kernel-notifier.ts";
 import {
   type Connection,
   decodeInit,
@@ -19,7 +20,6 @@ import {
   negotiate,
   protocolMajor,
 } from "./protocol/init.ts";
-import { encodeInvalidateAttributes, encodeInvalidatePages, notifySize } from "./protocol/notify.ts";
 import { Opcode } from "./protocol/opcodes.ts";
 import { ReplyWriter } from "./protocol/reply-writer.ts";
 import type { FuseSettings } from "./settings.ts";
@@ -66,19 +66,6 @@ class Session {
   readonly #pool: BufferPool;
   readonly #threads: IoThreads;
   readonly #reply: ReplyWriter;
-  /** A writer of its own: the reply of the request being served may be half made. */
-  readonly #notification = new ReplyWriter(Buffer.alloc(notifySize));
-  readonly #notifier: Notifier = {
-    attributesChanged: (node) => {
-      encodeInvalidateAttributes(node, this.#notification);
-      // ENOENT: the kernel has forgotten the node, and what it knew of it.
-      this.#send(this.#notification, "NOTIFY_INVAL_INODE");
-    },
-    listingChanged: (directory) => {
-      encodeInvalidatePages(directory, this.#notification);
-      this.#send(this.#notification, "NOTIFY_INVAL_INODE");
-    },
-  };
   #current: RequestBuffer;
   #nonBlocking = false;
 
@@ -95,7 +82,7 @@ class Session {
   }
 
   run(): void {
-    const filesystem = this.#options.makeFilesystem(this.#threads, this.#notifier);
+    const filesystem = this.#options.makeFilesystem(this.#threads, new KernelNotifier(this.#device, this.#log));
     try {
       const connection = this.#handshake();
       if (connection !== undefined) {

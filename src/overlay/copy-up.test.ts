@@ -52,7 +52,7 @@ function mount(fsync: SyncMode, wrap = (layer: WritableLayer) => layer): void {
     log: silent,
     jobs: { start: (job, done) => jobs.push({ job, done }) },
     releaseMemory: ignore,
-    notifier: { attributesChanged: ignore, listingChanged: ignore },
+    notifier: { attributesChanged: ignore, listingChanged: ignore, dataRead: ignore },
   });
 }
 

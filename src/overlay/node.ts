@@ -88,6 +88,8 @@ export class Node {
   readonly directory: DirectoryState | undefined;
   /** Bits of Protection; undefined when not yet looked. */
   protection: number | undefined;
+  /** The kernel was given the data of this lower file. */
+  wasGiven = false;
   /** Keeps a removed object reachable. */
   anchor: WritableLayer | undefined;
   open: OpenFile | undefined;

@@ -8,6 +8,7 @@ import type { LayerFile } from "../layer/layer.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { Protection, protection, requireOverwritable, requireWritable } from "./protection.ts";
+import { giveSmallFile } from "./small-files.ts";
 
 /** Access modes and flags of open(2), as the kernel's generic ABI numbers them (asm-generic/fcntl.h). */
 export const OpenFlag = { accessMode: 3, readOnly: 0, truncate: 0o1000, append: 0o2000 } as const;
@@ -45,7 +46,12 @@ export class OpenFiles {
     }
     if (node.open === undefined) {
       const { layer, path } = this.#overlay.dataPlace(node);
-      return this.#remember(node, this.adopt(node, layer.openFile(path, writable)), writable);
+      const file = layer.openFile(path, writable);
+      const handle = this.adopt(node, file);
+      if (!writable) {
+        giveSmallFile(this.#overlay, node, file);
+      }
+      return this.#remember(node, handle, writable);
     }
     if (writable && !node.open.file.writable) {
       this.#reopenForWriting(node);

@@ -66,7 +66,7 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
       log: silent,
       jobs: noJobs,
       releaseMemory: () => undefined,
-      notifier: { attributesChanged: () => undefined, listingChanged: () => undefined },
+      notifier: { attributesChanged: () => undefined, listingChanged: () => undefined, dataRead: () => undefined },
     });
   });
 

@@ -63,7 +63,7 @@ function overlayOver(
     userXattr: request.userXattr ?? false,
     log: emptyLog,
     jobs: { start: request.startJob },
-    notifier: { attributesChanged: () => undefined, listingChanged: () => undefined },
+    notifier: { attributesChanged: () => undefined, listingChanged: () => undefined, dataRead: () => undefined },
     releaseMemory: () => undefined,
   });
 }

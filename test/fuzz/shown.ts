@@ -148,7 +148,7 @@ export function shownByFilesystem(filesystem: Filesystem): Shown {
     target: (path) => filesystem.readLink(node(path)).toString("latin1"),
     xattrs: (path) => {
       const names = [...filesystem.listXattrs(node(path), root)].sort();
-      return names.map((name) => `${name}=${filesystem.getXattr(node(path), name).toString("hex")}`).join(" ");
+      return names.map((name) => `${name}=${filesystem.getXattr(node(path), name)?.toString("hex")}`).join(" ");
     },
   };
   const shown = lookAll(looker, "", 0, {});

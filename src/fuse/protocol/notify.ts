@@ -6,8 +6,15 @@ import { outHeaderSize, type ReplyWriter } from "./reply-writer.ts";
 const invalidateInode = 2;
 /** struct fuse_notify_inval_inode_out: ino, off, len. */
 const invalidateInodeSize = 24;
+/** FUSE_NOTIFY_STORE. */
+const store = 4;
+/** struct fuse_notify_store_out: nodeid, offset, size, padding; the data follow. */
+const storeHeadSize = 24;
 
-export const notifySize = outHeaderSize + invalidateInodeSize;
+/** How long the longest of these messages is: one that stores so many bytes. */
+export function storeSize(length: number): number {
+  return outHeaderSize + storeHeadSize + length;
+}
 
 /** Has the kernel drop the attributes of a node, but none of its pages: the offset is negative. */
 export function encodeInvalidateAttributes(node: NodeId, writer: ReplyWriter): void {
@@ -26,4 +33,16 @@ function encodeInvalidateInode(node: NodeId, offset: number, writer: ReplyWriter
   writer.u64(8, offset);
   writer.u64(16, 0);
   writer.finishNotification(invalidateInode);
+}
+
+/** Has the kernel put data in the pages of a file, from its beginning on. */
+export function encodeStore(node: NodeId, data: Buffer, writer: ReplyWriter): void {
+  writer.begin();
+  writer.setBodyLength(storeHeadSize + data.length);
+  writer.u64(0, node);
+  writer.u64(8, 0);
+  writer.u32(16, data.length);
+  writer.u32(20, 0);
+  writer.copy(storeHeadSize, data);
+  writer.finishNotification(store);
 }
