@@ -145,7 +145,6 @@ export const metacopyScenarios: readonly Scenario[] = [
     name: "metacopy: truncating open of a lower file",
     lower: { f: "data" },
     act: (sys, at) => withFile(sys, at("f"), "O_WRONLY|O_TRUNC"),
-    stepwise: true,
   },
   {
     name: "metacopy: chown below directories of a lower",
