@@ -32,8 +32,8 @@ need_fuse() {
 need_node() {
   command -v node >/dev/null && command -v npm >/dev/null || stop "Node.js is missing: install Node 20 with its npm"
   node -e 'const [major, minor] = process.versions.node.split(".").map(Number);
-    process.exit(major > 20 || (major === 20 && minor >= 11) ? 0 : 1)' ||
-    stop "Node.js $(node --version) is too old: install Node 20.11 or later"
+    process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
+    stop "Node.js $(node --version) is too old: install Node 20.19 or later"
 }
 
 # need_packages PACKAGE...: Debian packages, installed where they are missing
@@ -64,9 +64,8 @@ need_modules() {
 # dist/, from the sources as they are.
 need_build() {
   need_modules
-  if [ ! -e dist/.built ] || [ -n "$(find src tsconfig.json package-lock.json -newer dist/.built -print -quit)" ]; then
+  if [ ! -e dist/.built ] || [ -n "$(find src rolldown.config.ts package-lock.json -newer dist/.built -print -quit)" ]; then
     echo "building"
-    rm -rf dist
     quietly "the build" npm run build
     touch dist/.built
   fi

@@ -2,7 +2,6 @@
  * The daemon of one mount, where all halves meet: opens the layers, mounts, has the mount served by a thread of its
  * own, and ends with the mount. Whatever fails on the way, the steps before it are undone.
  */
-import { spawn } from "node:child_process";
 import { Errno, errnoName, FsError } from "./errno.ts";
 import { defaultFuseSettings, type FuseSettings } from "./fuse/settings.ts";
 import { type DirectoryLayer, openLowerLayer, openUpperLayers } from "./layer/directory-layer.ts";
@@ -62,19 +61,12 @@ interface Prepared {
  * name are changed, and it is expected to exit when this returns.
  * @param thread fresh: it serves this mount alone
  * @returns when nothing is mounted any more. The serving thread may be stuck nevertheless: leave by `exitNow`
- * @throws MountError with the sentence for the user; nothing is mounted then
+ * @throws MountError with the sentence for the user; nothing is mounted then. The thread is still there
  */
 export async function runMount(plan: MountPlan, thread: ServingThread, host: MountHost): Promise<void> {
-  let prepared: Prepared;
-  let live: LiveMount;
-  try {
-    prepared = prepare(plan);
-    live = mountDirect(prepared.device, prepared.mountpoint, plan.options, prepared.upper === undefined);
-  } catch (error) {
-    await thread.dismiss();
-    throw error;
-  }
+  const prepared = prepare(plan);
   const readOnly = prepared.upper === undefined;
+  const live = mountDirect(prepared.device, prepared.mountpoint, plan.options, readOnly);
   try {
     setUmask(0);
     changeDirectory("/");
@@ -280,6 +272,7 @@ async function syncMount(live: LiveMount, log: Logger): Promise<void> {
   if (path === undefined) {
     return;
   }
+  const { spawn } = await import("node:child_process");
   const root = openAt(workingDirectory, path, OpenFlag.path | OpenFlag.directory);
   const child = spawn("sync", ["-f", "/proc/self/fd/3"], {
     stdio: ["ignore", "ignore", "ignore", root],

@@ -2,6 +2,7 @@
  * The entry of the serving thread: waits for its request, builds the overlay over the layers' descriptors and serves
  * it until the mount goes. Blocks its thread all the while; speaks to the main thread by messages alone.
  */
+import { join } from "node:path";
 import { parentPort } from "node:worker_threads";
 import { FsError } from "./errno.ts";
 import { serve } from "./fuse/session.ts";
@@ -88,6 +89,7 @@ function run(request: ServeRequest): void {
       }),
     runJob,
     isBeingKilled,
+    ioThreadFile: join(import.meta.dirname, "io-thread.js"),
     settings: request.settings,
     log,
     onReady: () => tell({ kind: "ready" }),

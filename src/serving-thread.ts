@@ -1,4 +1,5 @@
 /** The main thread's end of the serving thread: starts it, hears it, tells when it is ready and when it has ended. */
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Logger } from "./log.ts";
 import type { ServeMessage, ServeRequest } from "./serve-messages.ts";
@@ -22,9 +23,12 @@ export class ServingThread {
   /** Resolves when the thread is gone, all its log lines being written. */
   readonly ended: Promise<ServingEnd>;
 
-  /** Starts the thread at once: it loads its code while the main thread loads its own and prepares the request. */
+  /**
+   * Starts the thread at once: it loads its code while the main thread loads its own and prepares the request.
+   * It ends with what it serves or with the process, and must not be ended before: koffi can't bear that while it is loaded.
+   */
   constructor() {
-    const worker = new Worker(new URL("./serve-mount.js", import.meta.url), { resourceLimits: heapLimits });
+    const worker = new Worker(join(import.meta.dirname, "serve-mount.cjs"), { resourceLimits: heapLimits });
     this.#worker = worker;
     this.ready = new Promise((resolve) => {
       worker.on("message", (message: ServeMessage) => this.#hear(message, resolve));
@@ -45,11 +49,6 @@ export class ServingThread {
   serve(request: Omit<ServeRequest, "logBacklog">, log: Logger): void {
     this.#log = log;
     this.#worker.postMessage({ ...request, logBacklog: this.#logBacklog } satisfies ServeRequest);
-  }
-
-  /** Ends a thread that has nothing to serve yet. (One that serves ends with its mount, and no sooner.) */
-  async dismiss(): Promise<void> {
-    await this.#worker.terminate();
   }
 
   #hear(message: ServeMessage, ready: () => void): void {

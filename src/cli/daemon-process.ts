@@ -1,42 +1,71 @@
 /**
- * The program of a daemon in the background. Descriptor 3 is a socket to the command that started it: the mount to
- * make comes in as JSON, up to the end; the outcome goes out as JSON, once.
+ * The program of a mount in the background, as bin/veneer starts it: it has the caller's stderr until the mount is usable.
+ * The first argument is the process that waits, the shell of that script. Descriptor 3 is a pipe to it, for one answer: the
+ * exit code, as soon as the mount is usable or has failed, or "foreground" where the command is none for the background.
  */
-import { closeSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, writeSync } from "node:fs";
 import { ServingThread } from "../serving-thread.ts";
-import { inheritedDescriptors } from "../sys/proc.ts";
-import type { MountCommand } from "./command-line.ts";
-import { done, type Outcome } from "./outcome.ts";
+import { descriptorsSharedWith } from "../sys/proc.ts";
+import { type Outcome, outcomeOf } from "./outcome.ts";
+import { argumentBytes, printSentence } from "./terminal.ts";
 
-const socket = 3;
+const pipe = 3;
+let isAnswered = false;
 
-/** Whoever waits for the end of a pipe must not wait for this process. 0, 1 and 2 are on /dev/null already. */
-function releaseInherited(): void {
-  for (const fd of inheritedDescriptors()) {
-    if (fd > socket) {
+/** @throws an error of node:fs (EPIPE) where nobody waits any more */
+function answer(text: string): void {
+  isAnswered = true;
+  writeSync(pipe, text);
+  closeSync(pipe);
+}
+
+/** Whoever waits for the end of a pipe must not wait for this process. */
+function closeInherited(shell: number): void {
+  for (const fd of descriptorsSharedWith(shell)) {
+    if (fd > pipe) {
       closeSync(fd);
     }
   }
 }
 
-async function main(): Promise<void> {
-  releaseInherited();
-  const thread = new ServingThread();
-  const [{ serveMount }, { exitNow }] = await Promise.all([import("./serve.ts"), import("../sys/exit.ts")]);
-  const order = readFileSync(socket, "utf8");
-  if (order === "") {
-    // The command line turned out to be no mount for the background, or nobody waits any more.
-    exitNow(0);
+async function run(args: readonly string[], thread: ServingThread): Promise<Outcome | "foreground"> {
+  const { parseCommandLine } = await import("./command-line.ts");
+  // The version is printed by main.ts.
+  const command = parseCommandLine(args, "");
+  if (command.kind !== "mount" || command.foreground) {
+    return "foreground";
   }
-  let reported = false;
-  const report = (outcome: Outcome): void => {
-    reported = true;
-    writeSync(socket, JSON.stringify(outcome));
-    closeSync(socket);
-  };
-  const outcome = await serveMount(JSON.parse(order) as MountCommand, thread, () => report(done));
-  if (!reported) {
-    report(outcome);
+  for (const remark of command.plan.remarks) {
+    printSentence(remark);
+  }
+  const { replaceDescriptor } = await import("../sys/open.ts");
+  const { startSession } = await import("../sys/process.ts");
+  const { serveMount } = await import("./serve.ts");
+  startSession();
+  return serveMount(command, thread, () => {
+    // 0 and 1 are on /dev/null from the start.
+    replaceDescriptor(2, 1);
+    answer("0");
+  });
+}
+
+async function main(): Promise<void> {
+  // Before everything else: the thread starts while all the rest is loaded and the arguments are read.
+  const thread = new ServingThread();
+  const [shell, ...args] = argumentBytes();
+  closeInherited(Number(shell));
+  const outcome = await run(args, thread).catch(outcomeOf);
+  const { exitNow } = await import("../sys/exit.ts");
+  if (outcome === "foreground") {
+    answer(outcome);
+    exitNow(0);
+    return;
+  }
+  if (!isAnswered) {
+    if (outcome.sentence !== undefined) {
+      printSentence(outcome.sentence);
+    }
+    answer(String(outcome.exitCode));
   }
   exitNow(outcome.exitCode);
 }

@@ -35,7 +35,7 @@ export function makeLogger(level: LogLevel, sink: LogSink): Logger {
 
 function makePino(level: LogLevel, sink: LogSink): pino.Logger {
   // require, as import would only be there after the line.
-  const make: typeof pino = createRequire(import.meta.url)("pino");
+  const make: typeof pino = createRequire(import.meta.filename)("pino");
   return make(
     {
       level,

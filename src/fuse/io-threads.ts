@@ -2,6 +2,7 @@
  * Slow calls outside the core: a few threads that take jobs from a pipe and tell results over another. They are started
  * when jobs come, the first with the first job. The core learns of results by polling `resultFd`; nothing here waits.
  */
+import { readFileSync } from "node:fs";
 import { SHARE_ENV, Worker } from "node:worker_threads";
 import type { Job, JobRunner } from "../contract/slow.ts";
 import type { Logger } from "../log.ts";
@@ -48,15 +49,17 @@ export type RunJob = (job: Job, reply?: Buffer, payload?: Buffer) => number;
 const maxRunning = 64;
 const nowhere: MemoryRange = { offset: 0, length: 0 };
 
-const compiledEntry = new URL("../io-thread.js", import.meta.url);
 /**
- * What a thread runs first. It is kept in memory, unlike the code that it loads: that may be gone from disk, or be another
- * version's, long after the mount was made. Then the thread says so, and the core does the work itself.
+ * What a thread runs: a function that takes Node's `require`. It is in memory from the start, as its file may be gone, or be
+ * another version's, when the first job comes; a package that it needs may be gone too.
  */
-const bootstrap = `
+const threadCode = (file: string): string => `
 const { workerData } = require("node:worker_threads");
-import(workerData.entry).catch(() => require("node:fs").writeSync(workerData.resultPipe, workerData.lostRecord));
-`;
+try {
+  ${readFileSync(file, "utf8")}(require("node:module").createRequire(workerData.file));
+} catch {
+  require("node:fs").writeSync(workerData.resultPipe, workerData.lostRecord);
+}`;
 const lostThreadId = -1;
 /** The threads only make system calls; the defaults would let each heap grow to gigabytes before it is collected. */
 const resourceLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
@@ -65,7 +68,8 @@ export class IoThreads implements JobRunner {
   readonly #pool: BufferPool;
   readonly #limit: number;
   readonly #log: Logger;
-  readonly #entry: URL;
+  readonly #file: string;
+  readonly #code: string;
   readonly #jobs = makePipe();
   readonly #results = makePipe();
   readonly #record = new JobRecordBuffer();
@@ -82,10 +86,12 @@ export class IoThreads implements JobRunner {
   /**
    * @param limit the most threads to start
    * @param runJob for the case that threads can't load their code
+   * @param file the code of a thread, as built
    */
-  constructor(pool: BufferPool, limit: number, log: Logger, runJob: RunJob, entry = compiledEntry) {
+  constructor(pool: BufferPool, limit: number, log: Logger, runJob: RunJob, file: string) {
     this.#runJob = runJob;
-    this.#entry = entry;
+    this.#file = file;
+    this.#code = threadCode(file);
     this.#pool = pool;
     this.#limit = limit;
     this.#log = log;
@@ -223,12 +229,12 @@ export class IoThreads implements JobRunner {
       jobPipe: this.#jobs.readFd,
       resultPipe: this.#results.writeFd,
       memory: this.#pool.memory,
-      entry: this.#entry.href,
+      file: this.#file,
       lostRecord: resultRecord(lostThreadId, 0),
     };
     try {
       // Nothing listens to the worker's events: the loop of the thread that starts it never turns.
-      new Worker(bootstrap, { eval: true, workerData, env: SHARE_ENV, execArgv: [], resourceLimits }).unref();
+      new Worker(this.#code, { eval: true, workerData, env: SHARE_ENV, execArgv: [], resourceLimits }).unref();
       this.#threads++;
     } catch (error) {
       this.#log.warn({ err: error, running: this.#threads }, "no further I/O thread could be started");

@@ -51,8 +51,8 @@ export interface IoThreadData {
   readonly jobPipe: number;
   readonly resultPipe: number;
   readonly memory: SharedArrayBuffer;
-  /** URL of the code it loads. */
-  readonly entry: string;
+  /** Where its code was read from, and packages are looked for. */
+  readonly file: string;
   /** What to write to the result pipe if it can't. */
   readonly lostRecord: Uint8Array;
 }

@@ -34,8 +34,8 @@ export interface SessionOptions {
   readonly runJob: RunJob;
   /** Whether a thread of whatever process is about to end by a signal; false where that can't be told. */
   isBeingKilled(thread: number): boolean;
-  /** Module that an I/O thread begins with, if not the compiled one beside this. */
-  readonly ioThreadEntry?: URL;
+  /** The built code of an I/O thread: a function that takes Node's `require`. */
+  readonly ioThreadFile: string;
   /** The kernel has got the answer to its first message: the mount is usable. */
   onReady(): void;
 }
@@ -76,7 +76,7 @@ class Session {
     this.#log = log;
     this.#settings = settings;
     this.#pool = new BufferPool(bufferCount, settings.maxWrite);
-    this.#threads = new IoThreads(this.#pool, settings.ioThreads, log, options.runJob, options.ioThreadEntry);
+    this.#threads = new IoThreads(this.#pool, settings.ioThreads, log, options.runJob, options.ioThreadFile);
     this.#reply = new ReplyWriter(Buffer.alloc(replyRoom + settings.maxWrite));
     this.#current = this.#pool.take() as RequestBuffer;
   }

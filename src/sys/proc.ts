@@ -1,5 +1,5 @@
 /** What /proc tells of processes, this one and others. Needs no system call of our own: node:fs reads it. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** A file below /proc, as latin1. @throws an error of node:fs (ENOENT: no such process, or no /proc) */
 export function readProcFile(path: string): string {
@@ -30,23 +30,29 @@ const sigKill = 1n << 8n;
  * those signals that dump core. False where /proc does not show the thread.
  */
 export function isBeingKilled(thread: number): boolean {
-  const pending = /^SigPnd:\s*([0-9a-f]+)$/m.exec(ifPresent(`/proc/${thread}/status`) ?? "");
+  const pending = /^SigPnd:\s*([0-9a-f]+)$/m.exec(ifPresent(() => readProcFile(`${thread}/status`)) ?? "");
   return pending !== null && (BigInt(`0x${pending[1]}`) & sigKill) !== 0n;
 }
-/** Descriptors of this process that it was started with: all others are close-on-exec. */
-export function inheritedDescriptors(): number[] {
-  return readdirSync("/proc/self/fd").map(Number).filter(isInherited);
+
+/**
+ * Descriptors of this process that it has from the process `ancestor`, which has them still: the same number is open as the
+ * same file there. (Node marks what it was started with as its own, close-on-exec.)
+ */
+export function descriptorsSharedWith(ancestor: number): number[] {
+  return readdirSync("/proc/self/fd")
+    .map(Number)
+    .filter((fd) => {
+      const file = openFileName("self", fd);
+      return file !== undefined && !file.startsWith("anon_inode:") && file === openFileName(String(ancestor), fd);
+    });
 }
 
-const O_CLOEXEC = 0o2000000;
-
-function isInherited(fd: number): boolean {
-  const flags = /^flags:\s*([0-7]+)$/m.exec(ifPresent(`/proc/self/fdinfo/${fd}`) ?? "");
-  return flags !== null && (Number.parseInt(flags[1] as string, 8) & O_CLOEXEC) === 0;
+function openFileName(process: string, fd: number): string | undefined {
+  return ifPresent(() => readlinkSync(`/proc/${process}/fd/${fd}`, "latin1"));
 }
 
 function processName(pid: string): string | undefined {
-  return ifPresent(`/proc/${pid}/comm`)?.trimEnd();
+  return ifPresent(() => readProcFile(`${pid}/comm`))?.trimEnd();
 }
 
 /** Clock ticks from the start of the machine to that of the process. */
@@ -56,13 +62,16 @@ function startTicks(pid: string): number {
 
 /** proc_pid_stat(5) from field 3 on: [0] is the state, [17] the number of threads (field 20), [19] the start (field 22). */
 function statFields(pid: string): string[] | undefined {
-  return ifPresent(`/proc/${pid}/stat`)?.split(") ").at(-1)?.split(" ");
+  return ifPresent(() => readProcFile(`${pid}/stat`))
+    ?.split(") ")
+    .at(-1)
+    ?.split(" ");
 }
 
 /** Processes and descriptors come and go while one looks at them. */
-function ifPresent(path: string): string | undefined {
+function ifPresent<T>(read: () => T): T | undefined {
   try {
-    return readFileSync(path, "latin1");
+    return read();
   } catch (error) {
     if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) {
       return undefined;

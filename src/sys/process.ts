@@ -12,6 +12,8 @@ const prlimit = declare<(pid: number, resource: number, next: Address, previous:
   "int prlimit(int, int, intptr_t, intptr_t)",
 );
 
+const setsid = declare<() => number>("int setsid()");
+
 const PR_SET_NAME = 15;
 const RLIMIT_NOFILE = 7;
 
@@ -26,6 +28,11 @@ export function setUmask(mask: number): number {
 /** chdir(2) of the whole process; works from every thread. `path` is latin1 bytes. */
 export function changeDirectory(path: string): void {
   check(chdirCall(pathAddress(path)), "chdir");
+}
+
+/** setsid(2): no terminal, and no signal from the keyboard of one. The process must not lead a group. */
+export function startSession(): void {
+  check(setsid(), "setsid");
 }
 
 /** The effective capabilities, a bit for each number of capabilities(7). */

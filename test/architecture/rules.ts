@@ -28,7 +28,7 @@ export const areas: Readonly<Record<string, Area>> = {
   fuse: {
     holds: "folder",
     mayImport: ["fuse/protocol", "contract", "errno.ts", "log.ts", "sys/device.ts", "sys/open.ts"],
-    packages: ["node:worker_threads"],
+    packages: ["node:fs", "node:worker_threads"],
   },
   layer: { holds: "folder", mayImport: ["sys", "contract", "errno.ts"], packages: [] },
   overlay: {
@@ -38,14 +38,14 @@ export const areas: Readonly<Record<string, Area>> = {
   },
   mount: { holds: "folder", mayImport: ["contract/features.ts", "sys", "errno.ts", "log.ts"], packages: [] },
   composition: {
-    holds: ["daemon.ts", "serving-thread.ts", "serve-messages.ts", "serve-mount.ts", "io-thread.ts"],
+    holds: ["load.ts", "daemon.ts", "serving-thread.ts", "serve-messages.ts", "serve-mount.ts", "io-thread.ts"],
     mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "mount"],
-    packages: ["node:child_process", "node:worker_threads"],
+    packages: ["node:child_process", "node:fs", "node:module", "node:path", "node:vm", "node:worker_threads"],
   },
   cli: {
     holds: "folder",
     mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "mount", "composition"],
-    packages: ["commander", "pino", "node:child_process", "node:fs", "node:module", "node:net", "node:url"],
+    packages: ["commander", "pino", "node:fs", "node:module", "node:path"],
   },
 };
 

@@ -114,7 +114,7 @@ describe("a caller that does not wait", () => {
       expect(result).toEqual({
         status: 2,
         stdout: "",
-        stderr: "veneer: the daemon ended before the mount was ready (SIGKILL): try again with -f to see why\n",
+        stderr: "veneer: the daemon ended before the mount was ready: try again with -f to see why\n",
       });
       expect(stand.mounts()).toEqual([]);
       return;

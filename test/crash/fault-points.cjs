@@ -7,6 +7,7 @@
  * at each call, so that all threads and the test see one count. What was called is appended to a file beside it.
  */
 const { appendFileSync, openSync, readSync, writeSync } = require("node:fs");
+const vm = require("node:vm");
 const koffi = require("koffi");
 const { functionName, isKnown, kindOf } = require("./system-calls.cjs");
 
@@ -86,10 +87,24 @@ function watchNodes({ NodeTable }) {
   };
 }
 
+/** Has the code of the serving thread hand out its table, which nothing outside it could get at. */
+function openTable() {
+  globalThis.veneerWatchNodes = watchNodes;
+  vm.Script = class extends vm.Script {
+    constructor(source, options) {
+      if (options?.filename?.endsWith("/serve-mount.js")) {
+        super(source.replace(/\}\)\s*$/, "veneerWatchNodes({ NodeTable });\n})"), { filename: options.filename });
+      } else {
+        super(source, options);
+      }
+    }
+  };
+}
+
 if (control !== -1) {
   // The native part is one for this koffi and for the one that Veneer imports.
   const native = Object.values(require.cache).find((module) => module.filename.endsWith(".node")).exports;
   const load = native.load;
   native.load = (...args) => wrap(load(...args));
-  import("../../dist/overlay/node-table.js").then(watchNodes);
+  openTable();
 }

@@ -237,6 +237,8 @@ test("an unmount while a request is parked ends the session all the same", () =>
 
 test("where I/O threads can't load their code, the core makes the slow calls itself", () => {
   const results: number[] = [];
+  const broken = join(scratch, "io-thread.js");
+  writeFileSync(broken, '(function (require) { require("a package that is gone"); })');
   const fd = openSync(join(scratch, "synced"), "w");
   class Syncing extends MemoryFilesystem {
     override sync(): Deferred<undefined> {
@@ -247,7 +249,7 @@ test("where I/O threads can't load their code, the core makes the slow calls its
     }
   }
   const { output, lines } = runInMount(() => new Syncing(), "touch f g; sync f & sync g; wait; sync f; ls", {
-    ioThreadEntry: new URL("file:///nowhere/io-thread.js"),
+    ioThreadFile: broken,
   });
   closeSync(fd);
   expect(output).toBe("f\ng\nexit 0\n");

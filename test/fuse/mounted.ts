@@ -44,19 +44,19 @@ export interface MountedOptions {
   readonly settings?: Partial<FuseSettings>;
   readonly debug?: boolean;
   readonly seconds?: number;
-  readonly ioThreadEntry?: URL;
+  readonly ioThreadFile?: string;
 }
 
-const compiledThread = new URL("../../dist/io-thread.js", import.meta.url);
+const builtThread = join(import.meta.dirname, "../../dist/io-thread.js");
 
 /** Runs a bash script in a fresh mount (its working directory) of what `makeFilesystem` makes. */
 export function runInMount(
   makeFilesystem: (jobs: JobRunner) => Filesystem,
   script: string,
-  { settings, debug = false, seconds = 20, ioThreadEntry = compiledThread }: MountedOptions = {},
+  { settings, debug = false, seconds = 20, ioThreadFile = builtThread }: MountedOptions = {},
 ): MountedOutcome {
-  if (!existsSync(compiledThread)) {
-    throw new Error("I/O threads run compiled code: npm run build comes before these tests");
+  if (!existsSync(builtThread)) {
+    throw new Error("I/O threads run built code: npm run build comes before these tests");
   }
   const scratch = mkdtempSync(join(tmpdir(), "veneer-fuse-"));
   const mountpoint = join(scratch, "mnt");
@@ -81,7 +81,7 @@ export function runInMount(
       log,
       runJob,
       isBeingKilled,
-      ioThreadEntry,
+      ioThreadFile,
       onReady: () => undefined,
     });
     return { output: readFileSync(files.output, "latin1"), lines };

@@ -1,0 +1,81 @@
+/**
+ * What `rolldown -c` makes dist of. For each program and each thread: NAME.js, its code in one piece; NAME.cache, what V8
+ * made of that code; and NAME.cjs, what Node is started with, which runs the one with the help of the other (src/load.ts).
+ */
+import { execFileSync } from "node:child_process";
+import { defineConfig, type OutputOptions, type Plugin } from "rolldown";
+
+const programs = {
+  main: "src/cli/main.ts",
+  "daemon-process": "src/cli/daemon-process.ts",
+  "serve-mount": "src/serve-mount.ts",
+};
+const output: OutputOptions = {
+  dir: "dist",
+  format: "cjs",
+  codeSplitting: false,
+  dynamicImportInCjs: false,
+  comments: false,
+};
+
+/** What Node 20 lacks is put in terms of what it has. */
+const transform = { target: "es2023" } as const;
+
+/** koffi has native code and stays outside; but it is loaded where it is imported first, not before everything else. */
+const nativePackage: Plugin = {
+  name: "native package",
+  resolveId(id, importer) {
+    const isStandIn = importer === "\0koffi.cjs";
+    return id !== "koffi" ? null : isStandIn ? { id, external: true } : "\0koffi.cjs";
+  },
+  load: (id) => (id === "\0koffi.cjs" ? 'module.exports = require("koffi");' : null),
+};
+
+/** A function to be called with what Node gives to a module. */
+const asFunction: Plugin = {
+  name: "as function",
+  generateBundle(_, bundle) {
+    for (const chunk of Object.values(bundle)) {
+      if (chunk.type === "chunk") {
+        chunk.code = `(function (require, __filename, __dirname) {\n${chunk.code}\n})`;
+      }
+    }
+  },
+};
+
+/**
+ * All functions are compiled, those too that V8 would leave for later. The flags are noted in a cache, which fits no program
+ * with others: so it is made by a process of its own, and they are again what they were.
+ */
+const withCache: Plugin = {
+  name: "with cache",
+  writeBundle(_, bundle) {
+    for (const file of Object.keys(bundle)) {
+      execFileSync(process.execPath, ["-e", makeCache, `dist/${file}`]);
+    }
+  },
+};
+const makeCache = `
+const { readFileSync, writeFileSync } = require("node:fs");
+const v8 = require("node:v8");
+v8.setFlagsFromString("--no-lazy");
+const script = new (require("node:vm").Script)(readFileSync(process.argv[1], "utf8"), { filename: process.argv[1] });
+v8.setFlagsFromString("--lazy");
+writeFileSync(process.argv[1].replace(/js$/, "cache"), script.createCachedData());
+`;
+
+export default defineConfig([
+  ...Object.keys(programs).map((name) => ({
+    input: { [name]: "src/load.ts" },
+    platform: "node" as const,
+    transform,
+    output: { ...output, entryFileNames: "[name].cjs" },
+  })),
+  ...Object.entries({ ...programs, "io-thread": "src/io-thread.ts" }).map(([name, input]) => ({
+    input: { [name]: input },
+    platform: "node" as const,
+    transform,
+    plugins: [nativePackage, asFunction, ...(name in programs ? [withCache] : [])],
+    output: { ...output, entryFileNames: "[name].js" },
+  })),
+]);
