@@ -50,6 +50,7 @@ export class Area {
       await run([...makers[name], image]);
       this.#mounted.push(root);
       await run(["mount", "-o", "loop", image, root], { toItsEnd: true });
+      await avoidTheCache(root);
     }
     return root;
   }
@@ -69,6 +70,12 @@ export class Area {
       rmSync(this.path, { recursive: true, force: true });
     }
   }
+}
+
+/** What a loop device writes goes by the page cache of the file system below, where that can be: pages are kept once. */
+async function avoidTheCache(root: string): Promise<void> {
+  const device = (await run(["findmnt", "-n", "-o", "SOURCE", root])).trim();
+  await run(["sh", "-c", 'losetup --direct-io=on "$1" || echo "not possible here"', "sh", device]);
 }
 
 /** The device number ("0:51") of what is mounted at exactly this path; undefined if nothing is. */

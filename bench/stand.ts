@@ -28,6 +28,7 @@ export interface Request {
 export interface Mounted {
   /** The root of the tree: the mountpoint, or the bare directory. */
   readonly root: string;
+  readonly lowers: readonly string[];
   /** Seconds from exec until the root was listed; undefined where nothing is mounted. */
   readonly mountSeconds: number | undefined;
   /** The process that serves it, if one does. */
@@ -66,7 +67,9 @@ export class Stand {
       mountpoint,
     );
     try {
-      return await (command === undefined ? useBare(request, upper, use) : useMount(peer, command, mountpoint, use));
+      return await (command === undefined
+        ? useBare(request, upper, use)
+        : useMount(peer, command, mountpoint, lowers, use));
     } finally {
       rmdirSync(mountpoint);
       await run(["rm", "-rf", place], { toItsEnd: true });
@@ -75,23 +78,25 @@ export class Stand {
 
   /** Takes a step in a mounted tree, when what was before is done and written. */
   async measure(mounted: Mounted, prepare: readonly Step[], timed: Step, cold: boolean): Promise<Measurement> {
-    const { root, daemon = null } = mounted;
-    return worker({ root, daemon, prepare, timed, cold, sync: this.area.roots() });
+    const { root, lowers, daemon = null } = mounted;
+    return worker({ root, lowers, daemon, prepare, timed, cold, sync: this.area.roots() });
   }
 }
 
 async function useBare<T>(request: Request, copy: string, use: (mounted: Mounted) => Promise<T>): Promise<T> {
-  const [lower = ""] = request.lowers;
+  const { lowers } = request;
+  const [lower = ""] = lowers;
   if (request.changes) {
     await run(["cp", "-a", `${lower}/.`, copy]);
   }
-  return use({ root: request.changes ? copy : lower, mountSeconds: undefined, daemon: undefined });
+  return use({ root: request.changes ? copy : lower, lowers, mountSeconds: undefined, daemon: undefined });
 }
 
 async function useMount<T>(
   peer: Peer,
   command: readonly string[],
   mountpoint: string,
+  lowers: readonly string[],
   use: (mounted: Mounted) => Promise<T>,
 ): Promise<T> {
   let daemon: number | undefined;
@@ -100,7 +105,7 @@ async function useMount<T>(
     daemon = peer.kind === "limit" ? undefined : daemonOf(mountpoint);
     // What a daemon does on its own after its start is done before anything else is asked of it.
     await sleep(startUp);
-    return await use({ root: mountpoint, mountSeconds: seconds, daemon });
+    return await use({ root: mountpoint, lowers, mountSeconds: seconds, daemon });
   } finally {
     await takeDown(peer, mountpoint, daemon);
   }

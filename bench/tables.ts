@@ -1,7 +1,7 @@
 /** Tables in Markdown, made of results alone. */
 import type { Comparison, Spread } from "./comparison.ts";
 import type { PeerFacts } from "./run.ts";
-import { knownFileBytes, outcomes } from "./targets.ts";
+import { knownFileBytes, type Outcome, outcomes } from "./targets.ts";
 
 const none = "-";
 
@@ -81,13 +81,21 @@ export function daemonTable(comparison: Comparison): string {
   );
 }
 
-/** Targets, what was reached, and whether that is enough. */
+/** Targets, what was reached, and whether that is enough: a row for each thing, a column for each measure of it. */
 export function targetTable(comparison: Comparison): string {
+  const all = outcomes(comparison);
+  const cell = ({ wanted, reached, digits, met }: Outcome) =>
+    `${withRange(reached, digits)}; ${wanted}: ${met ? "met" : "**missed**"}`;
+  const measures = [...new Set(all.map(({ measure }) => measure))];
+  const things = [...new Set(all.map(({ what }) => what))];
   return table(
-    ["target", "compared", "wanted", "reached", ""],
-    outcomes(comparison).map(({ what, measure, wanted, reached, digits, met }) => [
-      ...[what, measure, wanted, withRange(reached, digits)],
-      met ? "met" : "**missed**",
+    ["", ...measures],
+    things.map((thing) => [
+      thing,
+      ...measures.map((name) => {
+        const outcome = all.find(({ what, measure }) => what === thing && measure === name);
+        return outcome === undefined ? none : cell(outcome);
+      }),
     ]),
   );
 }
@@ -116,8 +124,8 @@ export function asReport(comparison: Comparison): string {
   return [
     circumstances(comparison),
     timeTable(comparison),
-    daemonTable(comparison),
-    targetTable(comparison),
+    ...(comparison.peers.some(({ kind }) => kind !== "limit") ? [daemonTable(comparison)] : []),
+    ...(outcomes(comparison).length > 0 ? [targetTable(comparison)] : []),
     ...(omitted === "" ? [] : [`Not measured:\n\n${omitted}`]),
     "",
   ].join("\n\n");

@@ -52,7 +52,7 @@ const bytesPerFile = 700;
 /** A target and what was reached of it. */
 export interface Outcome {
   readonly what: string;
-  /** What is compared, as in "time over the kernel's". */
+  /** What is compared with what, as in "time over the kernel's". */
   readonly measure: string;
   readonly wanted: string;
   readonly reached: Spread;
@@ -72,9 +72,9 @@ export function outcomes(comparison: Comparison): readonly Outcome[] {
     atMost("geometric mean", "time over the kernel's", meanTargets.overKernel, comparison.mean(ours, "kernel")),
     rival && atLeast("geometric mean", fasterThan(rival), meanTargets.faster, meanFaster(comparison, rival, ours)),
     ...comparison.peers.flatMap((peer) => (rival ? ofOther(comparison, peer, rival) : [])),
-    atMost("mount", "time over that of `node -e 0`", mountOverNode, mountRatio(comparison, ours)),
-    atMost("idle mount", "MB of private memory", idleMegabytes, comparison.figure("memory", "mount", ours), 1),
-    atMost("known file", "bytes of private memory", bytesPerFile, knownFileBytes(comparison, ours), 0),
+    atMost("mount, over `node -e 0`", "other", mountOverNode, mountRatio(comparison, ours)),
+    atMost("idle mount, MB of private memory", "other", idleMegabytes, comparison.figure("memory", "mount", ours), 1),
+    atMost("known file, bytes of private memory", "other", bytesPerFile, knownFileBytes(comparison, ours), 0),
   ];
   return found.filter((outcome) => outcome !== undefined);
 }
