@@ -54,6 +54,11 @@ export class Comparison {
     return spread(this.runs.map((run) => medianOf(run, quantity, workload, peer)));
   }
 
+  /** How many requests of each kind a workload took in the first run, the most frequent first; empty where none tells. */
+  kinds(workload: string, peer: string): readonly (readonly [kind: string, count: number])[] {
+    return Object.entries(figuresOf(this.first, workload, peer)?.kinds ?? {}).sort(([, a], [, b]) => b - a);
+  }
+
   /** Time over time of another peer, each in one run. */
   ratio(workload: string, peer: string, to: string): Spread | undefined {
     return this.ratioBetween([workload, peer], [workload, to]);

@@ -98,7 +98,10 @@ async function measureOnce(
     }
     figures.seconds.push(taken.seconds);
     figures.cpu.push(...(taken.cpu === undefined ? [] : [taken.cpu]));
-    figures.requests.push(...(taken.requests === undefined ? [] : [taken.requests]));
+    if (taken.requests !== undefined) {
+      figures.requests.push(Object.values(taken.requests).reduce((sum, count) => sum + count, 0));
+      figures.kinds = taken.requests;
+    }
     figures.memory.push(...(mounted.daemon === undefined ? [] : [privateMemory(mounted.daemon)]));
   });
 }

@@ -43,7 +43,7 @@ ${timeTable(comparison)}
 
 ## Daemons
 
-Processor time of the daemon while the workload ran, and its private memory afterwards; "mount" is the idle one.
+Processor time of the daemon while the workload ran, and its private memory afterwards; "mount" is the idle one. Of the requests the most frequent are named.
 
 ${daemonTable(comparison)}
 ${omitted === "" ? "" : `\n## Not measured\n\n${omitted}\n`}`;

@@ -11,6 +11,8 @@ export interface Figures {
   readonly cpu: number[];
   /** Requests that the daemon served; empty where it does not tell. */
   readonly requests: number[];
+  /** Those of the last round by their kind. */
+  kinds?: Readonly<Record<string, number>>;
   /** MB of private memory of the daemon afterwards; empty where there is none. */
   readonly memory: number[];
 }

@@ -40,8 +40,8 @@ export interface Measurement {
   readonly seconds: number;
   /** Seconds of processor time of the daemon. */
   readonly cpu?: number;
-  /** Requests that the daemon served, where it tells. */
-  readonly requests?: number;
+  /** Requests of each kind that the daemon served, where it tells. */
+  readonly requests?: Readonly<Record<string, number>>;
 }
 
 export class Stand {

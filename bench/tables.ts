@@ -5,6 +5,9 @@ import { knownFileBytes, type Outcome, outcomes } from "./targets.ts";
 
 const none = "-";
 
+/** How many kinds of requests a cell names. */
+const shownKinds = 4;
+
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   return [head, head.map((_, column) => (column === 0 ? "---" : "---:")), ...rows]
     .map((cells) => `| ${cells.join(" | ")} |`)
@@ -48,7 +51,7 @@ export function timeTable(comparison: Comparison): string {
   );
 }
 
-/** What the daemons needed: processor time and memory, and requests where they tell. */
+/** What the daemons needed: processor time and memory, and requests where they tell, in all and the most frequent. */
 export function daemonTable(comparison: Comparison): string {
   const peers = comparison.peers.filter(({ kind }) => kind !== "limit");
   const counts = peers.filter(({ kind }) => kind === "veneer");
@@ -58,8 +61,12 @@ export function daemonTable(comparison: Comparison): string {
     const memory = figure("memory", workload, name, 1);
     return memory === undefined ? none : `${figure("cpu", workload, name, 3) ?? none} / ${memory}`;
   };
-  const requests = (workload: string, { name }: PeerFacts) =>
-    figure("requests", workload, name, 0) ?? (figure("memory", workload, name, 0) ? "not counted" : none);
+  const requests = (workload: string, { name }: PeerFacts) => {
+    const all = figure("requests", workload, name, 0);
+    const kinds = comparison.kinds(workload, name).slice(0, shownKinds);
+    const named = kinds.map(([kind, count]) => `${kind} ${count}`).join(", ");
+    return all === undefined ? none : `${all}: ${named}`;
+  };
   return table(
     [
       "processor seconds / MB afterwards",
