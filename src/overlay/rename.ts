@@ -12,6 +12,7 @@ import { copyUp } from "./copy-up.ts";
 import { isEmpty, nameWasPut, nameWasRemoved } from "./directory.ts";
 import { markImpure } from "./impure.ts";
 import { isOnLower } from "./lower-walk.ts";
+import { copyMetadata } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { requireRemovable, requireWritable } from "./protection.ts";
@@ -179,9 +180,8 @@ function clearUpperDirectory(overlay: Overlay, { parent, name }: NameIn): void {
   }
   using cleared = work.stage();
   cleared.layer.makeDirectory(cleared.path, 0o700);
-  cleared.layer.chown(cleared.path, stat.uid, stat.gid);
-  cleared.layer.chmod(cleared.path, stat.mode & 0o7777);
-  cleared.layer.setTimes(cleared.path, stat.atime, stat.mtime);
+  // Should the rename fail then, it stays.
+  copyMetadata(overlay, { layer: upper, path }, stat, cleared);
   opaque.set(cleared);
   cleared.layer.rename(cleared.path, upper, path, RenameFlag.exchange);
 }

@@ -71,7 +71,7 @@ const ofDirectories: readonly Scenario[] = [
   {
     stepwise: true,
     ...moves("of an upper directory over a merged one with whiteouts", ["e", "f"], {
-      upper: { e: { x: "1" }, f: dir(whiteouts("a", "b"), { mode: 0o750 }) },
+      upper: { e: { x: "1" }, f: dir(whiteouts("a", "b"), { mode: 0o750, xattrs: { "user.a": "1" } }) },
       lower: { f: dir({ a: "2" }, { mode: 0o755 }) },
       below: { f: { b: "3" } },
     }),
