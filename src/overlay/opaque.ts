@@ -63,7 +63,10 @@ export class OpaqueByFile implements Opaque {
   }
 
   set({ layer, path }: Place<WritableLayer>): void {
+    const { atime, mtime } = layer.stat(path);
     makeMarkFile(layer, joinPath(path, opaqueFile));
+    // As little is to be seen of it as of an xattr.
+    layer.setTimes(path, atime, mtime);
   }
 
   prefer(): void {
