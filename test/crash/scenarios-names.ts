@@ -1,6 +1,16 @@
 /** Operations that make and remove names. */
+import type { Agent } from "../support/agent.ts";
 import { device, dir, fifo, file, hardlink, symlink } from "../support/tree.ts";
 import { asUser, type Scenario, shared, whiteouts, withFile } from "./scenarios.ts";
+
+/** A file that gets its data, and only then its name. */
+function makeUnnamed(sys: Agent, directory: string, name: string, flags: string, data = "data"): Promise<void> {
+  const fill = async (fd: number) => {
+    await sys.write(fd, data);
+    await sys.linkFd(fd, name);
+  };
+  return withFile(sys, directory, flags, fill, 0o640);
+}
 
 const newFlags = "O_RDWR|O_CREAT|O_EXCL";
 
@@ -101,15 +111,26 @@ const links: readonly Scenario[] = [
   },
   {
     name: "O_TMPFILE and link",
+    upper: { d: {} },
+    lower: { d: { old: "x" } },
+    act: (sys, at) => makeUnnamed(sys, at("d"), at("d/new"), "O_TMPFILE|O_RDWR"),
+  },
+  {
+    name: "O_TMPFILE with O_DIRECT and link",
+    upper: { d: {} },
+    lower: { d: { old: "x" } },
+    act: (sys, at) => makeUnnamed(sys, at("d"), at("d/new"), "O_TMPFILE|O_WRONLY|O_DIRECT", ""),
+  },
+  {
+    name: "O_TMPFILE and link in a lower's directory",
     lower: { d: {} },
-    act: (sys, at) => withFile(sys, at("d"), "O_TMPFILE|O_RDWR", (fd) => sys.linkFd(fd, at("d/new")), 0o640),
+    act: (sys, at) => makeUnnamed(sys, at("d"), at("d/new"), "O_TMPFILE|O_RDWR"),
   },
   {
     name: "O_TMPFILE and link over a whiteout, by a user",
     upper: { d: dir(whiteouts("f"), { mode: 0o777 }) },
     lower: { d: shared({ f: "gone" }) },
-    act: (sys, at) =>
-      asUser(sys, () => withFile(sys, at("d"), "O_TMPFILE|O_RDWR", (fd) => sys.linkFd(fd, at("d/f")), 0o640)),
+    act: (sys, at) => asUser(sys, () => makeUnnamed(sys, at("d"), at("d/f"), "O_TMPFILE|O_RDWR")),
   },
 ];
 
