@@ -1,6 +1,8 @@
-/** One round of the crash matrix: each scenario once, with the daemon killed at one system call of it. */
+/** The crash matrix on one stand: each scenario once, with the daemon killed at one system call of it. */
 import { CallError } from "../support/agent.ts";
-import { buildScenario, type Reference } from "./groups.ts";
+import { numbersFor } from "./extent.ts";
+import type { Reference } from "./groups.ts";
+import type { Complain, Round } from "./on-stands.ts";
 import type { Scenario } from "./scenarios.ts";
 import type { Stand } from "./stand.ts";
 import { afterCrash, differences, type State } from "./states.ts";
@@ -13,25 +15,28 @@ export interface CrashPoint {
   readonly at: number;
 }
 
-export interface RoundResult {
-  /** What was wrong, one sentence each. */
-  readonly complaints: readonly string[];
-  /** Points at which the daemon was killed. */
-  readonly kills: number;
-  /** Scenarios that have fewer mutating calls than their point: they were done, and the daemon lives on. */
-  readonly finished: ReadonlySet<Scenario>;
+/** What came of the points, beside complaints. */
+export interface Tally {
+  kills: number;
+  /** Points behind the last call: the operation was done, and the daemon lives on. */
+  readonly undisturbed: Set<CrashPoint>;
 }
 
-class Round {
-  readonly complaints: string[] = [];
-  readonly finished = new Set<Scenario>();
-  kills = 0;
+export function crashLabel({ scenario, kind, at }: CrashPoint): string {
+  return `${scenario.name}, killed ${kind} call ${at}`;
+}
+
+export class CrashRound implements Round<CrashPoint> {
   readonly #stand: Stand;
+  readonly #complain: Complain;
+  readonly #tally: Tally;
   /** Of directories that Veneer has shown after a kill, and the kernel not yet. */
   readonly #unconfirmed = new Map<string, { readonly seen: State; readonly label: string }>();
 
-  constructor(stand: Stand) {
+  constructor(stand: Stand, complain: Complain, tally: Tally) {
     this.#stand = stand;
+    this.#complain = complain;
+    this.#tally = tally;
   }
 
   async run(point: CrashPoint, directory: string): Promise<void> {
@@ -41,9 +46,9 @@ class Round {
     stand.faults.arm({ kind, at });
     const failure = await outcomeOf(scenario.act(stand.sys, stand.inMount(directory)));
     const { fired, calls } = stand.faults.disarm();
-    const label = `${scenario.name}, killed ${kind} call ${at} (${calls.join(" ")})`;
+    const label = `${crashLabel(point)} (${calls.join(" ")})`;
     if (!fired) {
-      this.finished.add(scenario);
+      this.#tally.undisturbed.add(point);
       const wrong = differences(await stand.look(directory), reference.after);
       this.#complain(
         `${scenario.name}, undisturbed`,
@@ -51,10 +56,10 @@ class Round {
       );
       return;
     }
-    this.kills += 1;
+    this.#tally.kills += 1;
     await stand.clearKilled();
-    // Who mounts first cleans the workdir: the kernel at every other point.
-    if (this.kills % 2 === 0) {
+    // Who mounts first cleans the workdir.
+    if (stand.isForKernel && numbersFor(`who mounts first: ${crashLabel(point)}`)(2) === 0) {
       await this.#askKernel([[directory, label, point]]);
       await stand.mountVeneer();
     } else {
@@ -69,9 +74,11 @@ class Round {
     this.#unconfirmed.set(directory, { seen, label });
   }
 
-  /** The daemon is gone: what the kernel shows must be what Veneer has shown. */
-  async confirm(): Promise<void> {
-    await this.#askKernel([]);
+  /** What the kernel shows must be what Veneer has shown. */
+  async end(): Promise<void> {
+    if (this.#stand.isForKernel) {
+      await this.#askKernel([]);
+    }
   }
 
   async #askKernel(fresh: readonly (readonly [directory: string, label: string, point: CrashPoint])[]): Promise<void> {
@@ -90,10 +97,6 @@ class Round {
       this.#unconfirmed.clear();
     });
   }
-
-  #complain(label: string, complaints: readonly string[]): void {
-    this.complaints.push(...complaints.map((complaint) => `${label}: ${complaint}`));
-  }
 }
 
 /** What an operation failed with; undefined where it went well. A call that never returned is not forgiven. */
@@ -107,23 +110,4 @@ export async function outcomeOf(operation: Promise<unknown>): Promise<string | u
     }
     throw error;
   }
-}
-
-/** Does the round on an empty stand. */
-export async function crashRound(stand: Stand, points: readonly CrashPoint[]): Promise<RoundResult> {
-  const round = new Round(stand);
-  for (const [index, { scenario }] of points.entries()) {
-    await buildScenario(stand, `s${index}`, scenario);
-  }
-  await stand.seal();
-  await stand.mountVeneer();
-  for (const [index, point] of points.entries()) {
-    await round.run(point, `s${index}`).catch((error: unknown) => {
-      throw new Error(`${point.scenario.name}, killed ${point.kind} call ${point.at}: ${error}`);
-    });
-  }
-  await stand.unmountVeneer();
-  await round.confirm();
-  const { kills, finished } = round;
-  return { complaints: [...round.complaints, ...(await stand.harmToLowers())], kills, finished };
 }

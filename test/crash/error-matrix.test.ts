@@ -7,14 +7,13 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeScratch, removeScratch } from "../support/scratch.ts";
-import { countCalls, type ErrorPoint, errorNames, errorPoints } from "./error-points.ts";
-import { extent, numbersFrom } from "./extent.ts";
-import { groups, kernelReferences, onStand, type Reference } from "./groups.ts";
+import { countCalls, type ErrorPoint, ErrorRound, type ErrorTally, errorLabel, errorNames } from "./error-points.ts";
+import { extent, numbersFor, shuffled } from "./extent.ts";
+import { groups, kernelReferences, type Reference } from "./groups.ts";
+import { doPoints, onStand } from "./on-stands.ts";
 import type { Group } from "./scenarios.ts";
 
 const minutes = 60_000;
-/** Points in one mount: a daemon that one of them broke does not spoil the rest. */
-const pointsInMount = 100;
 
 describe("a system call that fails", () => {
   let home = "";
@@ -43,37 +42,28 @@ describe("a system call that fails", () => {
     );
   }
 
-  it.each(groups)("$name: told to the caller, and nothing has changed", { timeout: 60 * minutes }, async (group) => {
-    let points = await allPoints(group);
-    const all = points.length;
-    if (extent.kind === "part") {
-      const { seed, errorStride } = extent;
-      const next = numbersFrom(seed);
-      points = points
-        .filter(() => next(errorStride) === 0)
-        .map((point) => ({ ...point, tries: point.error === "ENOSPC" ? 12 : 1 }));
-    }
-    const parts: ErrorPoint[][] = [];
-    for (let from = 0; from < points.length; from += pointsInMount) {
-      parts.push(points.slice(from, from + pointsInMount));
-    }
-    const complaints = new Set<string>();
-    let failures = 0;
-    const work = async () => {
-      for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
-        const mine = part;
-        const result = await onStand(home, group, (stand) => errorPoints(stand, mine));
-        for (const complaint of result.complaints) {
-          complaints.add(complaint);
-        }
-        failures += result.failures;
-      }
-    };
-    await Promise.all([work(), work()]);
-    const said = extent.kind === "part" ? `, VENEER_TEST_CRASH=${extent.seed}` : "";
+  it.each(groups)("$name: told to the caller, and nothing has changed", { timeout: 120 * minutes }, async (group) => {
+    const next = numbersFor(`points of ${group.name}`);
+    const all = await allPoints(group);
+    const { part, seed } = extent;
+    const points =
+      part === undefined
+        ? shuffled(all, next)
+        : all
+            .filter(() => next(part.errorStride) === 0)
+            .map((point) => ({ ...point, tries: point.error === "ENOSPC" ? 12 : 1 }));
+    const tally: ErrorTally = { failures: 0 };
+    const complaints = await doPoints({
+      home,
+      group,
+      points,
+      atOnce: 100,
+      label: errorLabel,
+      begin: (stand, complain) => new ErrorRound(stand, complain, tally),
+    });
     process.stdout.write(
-      `error matrix, ${group.name}: ${points.length} of ${all} points, ${failures} failures, ${complaints.size} complaints${said}\n`,
+      `error matrix, ${group.name}: ${points.length} of ${all.length} points, ${tally.failures} failures, ${complaints.length} complaints, seed ${seed}\n`,
     );
-    expect([...complaints]).toEqual([]);
+    expect(complaints).toEqual([]);
   });
 });

@@ -9,6 +9,7 @@
 const { appendFileSync, openSync, readSync, writeSync } = require("node:fs");
 const vm = require("node:vm");
 const koffi = require("koffi");
+const { refusalWithout } = require("./refusals.cjs");
 const { functionName, isKnown, kindOf } = require("./system-calls.cjs");
 
 const path = process.env.VENEER_FAULTS;
@@ -16,10 +17,8 @@ const Field = { mode: 0, at: 1, errno: 2, opens: 3, count: 4, fired: 5, nodes: 6
 const Mode = { off: 0, count: 1, before: 2, after: 3, fail: 4 };
 const words = new Int32Array(7);
 const bytes = Buffer.from(words.buffer);
-/** What the file system is to be without: RENAME_WHITEOUT, as many are. */
-const withoutRenameWhiteout = process.env.VENEER_FAULTS_WITHOUT === "RENAME_WHITEOUT";
-const RENAME_WHITEOUT = 4;
-const EINVAL = 22;
+/** What the file system is to be without. */
+const refusal = refusalWithout(process.env.VENEER_FAULTS_WITHOUT);
 const control = path === undefined ? -1 : openSync(path, "r+");
 let nodeTable;
 
@@ -68,8 +67,9 @@ function wrap(library) {
       }
       return (...args) => {
         const kind = kindOf(name, args);
-        if (withoutRenameWhiteout && kind === "renameat2" && (args[4] & RENAME_WHITEOUT) !== 0) {
-          koffi.errno(EINVAL);
+        const refused = kind === undefined ? 0 : refusal(kind, args);
+        if (refused !== 0) {
+          koffi.errno(refused);
           return -1;
         }
         return kind === undefined ? real(...args) : intercept(kind, real, args);
@@ -102,9 +102,7 @@ function openTable() {
 }
 
 if (control !== -1) {
-  // The native part is one for this koffi and for the one that Veneer imports.
-  const native = Object.values(require.cache).find((module) => module.filename.endsWith(".node")).exports;
-  const load = native.load;
-  native.load = (...args) => wrap(load(...args));
+  const { load } = koffi;
+  koffi.load = (...args) => wrap(load(...args));
   openTable();
 }

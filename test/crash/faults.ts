@@ -12,7 +12,7 @@ const Mode = { off: 0, count: 1, before: 2, after: 3, fail: 4 } as const;
 export type ErrorName = "ENOSPC" | "EIO" | "EDQUOT" | "EMFILE" | "EACCES" | "EOPNOTSUPP";
 
 /** What a file system may lack. */
-export type Lacking = "nothing" | "RENAME_WHITEOUT";
+export type Lacking = "nothing" | "RENAME_WHITEOUT" | "whiteout devices" | "whiteout devices and marks";
 
 /** Calls are counted from 1, from the moment of arming. */
 export type Fault =

@@ -1,30 +1,39 @@
 /** All scenarios, with the mount options that they run with, and what the kernel's overlayfs makes of each. */
-import { chmodSync, mkdtempSync } from "node:fs";
-import { join } from "node:path";
+import { buildScenario, onStand } from "./on-stands.ts";
 import type { Group, Scenario } from "./scenarios.ts";
 import { changeScenarios } from "./scenarios-changes.ts";
 import { indexScenarios, metacopyScenarios, redirectScenarios } from "./scenarios-features.ts";
 import { nameScenarios } from "./scenarios-names.ts";
 import { renameScenarios } from "./scenarios-renames.ts";
-import { Stand } from "./stand.ts";
-import { dated, type State } from "./states.ts";
+import type { State } from "./states.ts";
+import { varied } from "./variation.ts";
 
 const scenarios: readonly Scenario[] = [...nameScenarios, ...renameScenarios, ...changeScenarios];
 
 /** VENEER_TEST_SCENARIO, a regular expression, picks scenarios by name. */
 const wanted = new RegExp(process.env.VENEER_TEST_SCENARIO ?? "");
 
+/** A file that replaces another can't leave a whiteout in the same call. */
+const renamesInSteps = renameScenarios
+  // What can't be done in steps is EXDEV.
+  .filter(({ name }) => !name.includes("opaque directory over"))
+  .map((scenario) => ({ ...scenario, bothNames: / file over /.test(scenario.name) }));
+
+/** Those in which whiteouts come and go. */
+const withWhiteouts: readonly Scenario[] = [
+  ...nameScenarios.filter(({ name }) => /whiteout|unlink|rmdir|lower/.test(name)),
+  ...renamesInSteps,
+  ...changeScenarios.filter(({ name }) => /copy-up by (chmod|open for writing|setxattr)$/.test(name)),
+];
+
+/** A directory with files for whiteouts in it can't be replaced by another: EXDEV. */
+const withoutReplacing = withWhiteouts.filter(({ name }) => !name.includes("over a merged one with whiteouts"));
+
 const allGroups: readonly Group[] = [
   { name: "default options", options: [], scenarios },
-  {
-    name: "no RENAME_WHITEOUT",
-    options: [],
-    without: "RENAME_WHITEOUT",
-    scenarios: renameScenarios
-      .filter(({ name }) => !name.includes("opaque directory over"))
-      // A file that replaces another can't leave a whiteout in the same call.
-      .map((scenario) => ({ ...scenario, bothNames: / file over /.test(scenario.name) })),
-  },
+  { name: "no RENAME_WHITEOUT", options: [], without: "RENAME_WHITEOUT", scenarios: renamesInSteps },
+  { name: "whiteouts by xattr", options: [], without: "whiteout devices", scenarios: withWhiteouts },
+  { name: "whiteouts by file", options: [], without: "whiteout devices and marks", scenarios: withoutReplacing },
   { name: "redirect_dir=on", options: ["redirect_dir=on"], scenarios: redirectScenarios },
   { name: "index=on", options: ["index=on"], scenarios: indexScenarios },
   { name: "metacopy=on", options: ["redirect_dir=on", "metacopy=on"], scenarios: metacopyScenarios },
@@ -41,8 +50,18 @@ const allGroups: readonly Group[] = [
   },
 ];
 
+/** A redirect has room for a path of 256 bytes; a whiteout `.wh.NAME` for a name of 251. */
+function longestName({ options }: Group): number {
+  return options.includes("redirect_dir=on") ? 60 : 240;
+}
+
 export const groups: readonly Group[] = allGroups
-  .map((group) => ({ ...group, scenarios: group.scenarios.filter(({ name }) => wanted.test(name)) }))
+  .map((group) => ({
+    ...group,
+    scenarios: group.scenarios
+      .filter(({ name }) => wanted.test(name))
+      .map((scenario) => varied(scenario, longestName(group))),
+  }))
   .filter((group) => group.scenarios.length > 0);
 
 /** What a scenario's directory shows before its operation and after it. */
@@ -51,34 +70,8 @@ export interface Reference {
   readonly after: State;
 }
 
-/** Makes the directory of a scenario in all layers. */
-export async function buildScenario(stand: Stand, directory: string, scenario: Scenario): Promise<void> {
-  await stand.build(directory, {
-    lower: dated(scenario.lower ?? {}, 1),
-    ...(scenario.below && { below: dated(scenario.below, 2) }),
-    ...(scenario.upper && { upper: dated(scenario.upper, 0) }),
-  });
-}
-
-/** A stand in a directory of its own below `home`; it goes with `home`. */
-export async function onStand<T>(
-  home: string,
-  { options, without }: Group,
-  use: (stand: Stand) => Promise<T>,
-): Promise<T> {
-  const area = mkdtempSync(join(home, "stand-"));
-  // Other users work in the mounts too.
-  chmodSync(area, 0o755);
-  const stand = new Stand(area, options, without);
-  try {
-    return await use(stand);
-  } finally {
-    await stand.discard();
-  }
-}
-
 /** Does all operations on the kernel's overlayfs, which is the oracle of what comes before and after. */
-export function kernelReferences(home: string, group: Group): Promise<Map<Scenario, Reference>> {
+export function kernelReferences(home: string, { without: _, ...group }: Group): Promise<Map<Scenario, Reference>> {
   return onStand(home, group, async (stand) => {
     for (const [index, scenario] of group.scenarios.entries()) {
       await buildScenario(stand, `s${index}`, scenario);

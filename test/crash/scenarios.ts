@@ -1,16 +1,16 @@
 /** What a scenario of the matrices is, and what the tables of scenarios share. */
 
 import type { Agent } from "../support/agent.ts";
-import { dir, file, type Tree, whiteout } from "../support/tree.ts";
+import { type Described, dir, file, type Tree, whiteout } from "../support/tree.ts";
 import type { Lacking } from "./faults.ts";
 import type { Allowance } from "./states.ts";
 
 export interface Scenario extends Allowance {
   readonly name: string;
   /** What the layers hold in the scenario's own directory: the upper one, two lowers. All is root's, and of 2001. */
-  readonly upper?: Tree;
-  readonly lower?: Tree;
-  readonly below?: Tree;
+  readonly upper?: Tree | Described;
+  readonly lower?: Tree | Described;
+  readonly below?: Tree | Described;
   /** What has to happen in the mount before, undisturbed. */
   prepare?(sys: Agent, at: (name: string) => string): Promise<unknown>;
   /** The operation, in the mount. Descriptors that it opens it closes, whatever happens. */

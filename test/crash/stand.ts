@@ -1,17 +1,34 @@
 /** Layers on disk with one directory a scenario, and the mounts over them: Veneer with faults, and the kernel's overlayfs. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Agent, startAgent } from "../support/agent.ts";
 import { mountOverlay, unmountOverlay, veneerProgram } from "../support/overlay.ts";
-import { runOk } from "../support/programs.ts";
+import { mountsBelow, runOk } from "../support/programs.ts";
 import type { Snapshot } from "../support/tree.ts";
 import { Faults, type Lacking } from "./faults.ts";
+import { formWithout, inForm, type WhiteoutForm } from "./forms.ts";
 import { type Dated, normalised, type State } from "./states.ts";
+
+/** A daemon that did not come to serve its mount. */
+export class DaemonEnded extends Error {
+  /** The signal that ended it, or its status. */
+  readonly by: string;
+
+  constructor(by: string, log: string) {
+    super(`the daemon ended with ${by}: ${log}`);
+    this.by = by;
+  }
+}
+
+/** Far more than anything takes, on a machine that has other work too. */
+const limitMs = 120_000;
 
 export class Stand {
   readonly faults: Faults;
+  /** That the upper is built in, and that Veneer chooses. */
+  readonly form: WhiteoutForm;
   /** Works in the mount, as root. */
   readonly sys: Agent = startAgent();
   readonly #area: string;
@@ -21,9 +38,10 @@ export class Stand {
   #log = "";
 
   /** @param area an empty directory */
-  constructor(area: string, options: readonly string[], without?: Lacking) {
+  constructor(area: string, options: readonly string[], without: Lacking = "nothing") {
     this.#area = area;
     this.#options = options;
+    this.form = formWithout(without);
     this.faults = new Faults(join(area, "faults"), without);
     for (const name of ["l0", "l1", "upper", "work", "mnt"]) {
       mkdirSync(join(area, name));
@@ -44,13 +62,17 @@ export class Stand {
     return this.#daemon?.pid ?? 0;
   }
 
-  /** What is left in the staging area. */
+  /** What is left in the staging area; nothing where there is none. */
   get staged(): string[] {
-    return readdirSync(this.stagingPath);
+    return existsSync(this.stagingPath) ? readdirSync(this.stagingPath) : [];
   }
 
   get stagingPath(): string {
     return join(this.#area, "work", "work");
+  }
+
+  get indexPath(): string {
+    return join(this.#area, "work", "index");
   }
 
   /** How many the daemon has open. */
@@ -58,17 +80,25 @@ export class Stand {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
+  /** Whether the kernel's overlayfs can show what is in the upper. */
+  get isForKernel(): boolean {
+    return this.form !== "beside";
+  }
+
   inMount(directory: string): (name: string) => string {
     return (name) => join(this.#paths.mountpoint, directory, name);
   }
 
   /** Adds a directory to each layer that has one for it. */
-  async build(directory: string, { lower, below, upper }: { lower: Dated; below?: Dated; upper?: Dated }) {
+  async build(
+    directory: string,
+    { lower, below, upper }: { lower: Dated; below?: Dated | undefined; upper?: Dated | undefined },
+  ) {
     const { lowers, upper: upperPath } = this.#paths;
     for (const [root, tree] of [
       [lowers[0], lower],
       [lowers[1], below],
-      [upperPath, upper],
+      [upperPath, upper && inForm(upper, this.form)],
     ] as const) {
       if (root !== undefined && tree !== undefined) {
         mkdirSync(join(root, directory));
@@ -101,7 +131,7 @@ export class Stand {
     this.#daemon = daemon;
     this.#log = "";
     await new Promise<void>((resolve, reject) => {
-      const limit = setTimeout(() => reject(new Error(`no mount after 20 s: ${this.#log}`)), 20_000);
+      const limit = setTimeout(() => reject(new Error(`no mount after ${limitMs} ms: ${this.#log}`)), limitMs);
       daemon.stderr.setEncoding("utf8").on("data", (text: string) => {
         this.#log += text;
         if (this.#log.includes('"mounted"')) {
@@ -111,20 +141,15 @@ export class Stand {
       });
       daemon.once("exit", (code, signal) => {
         clearTimeout(limit);
-        reject(new Error(`the daemon ended with ${signal ?? code}: ${this.#log}`));
+        reject(new DaemonEnded(signal ?? `${code}`, this.#log));
       });
     });
   }
 
-  /** Whether the daemon was killed by its fault; what it logged as an error is a failure of the test. */
-  get isDead(): boolean {
-    return this.#daemon === undefined || this.#daemon.signalCode !== null || this.#daemon.exitCode !== null;
-  }
-
   /** Resolves when the daemon that is to be killed has gone, and takes its dead mount away. */
   async clearKilled(): Promise<void> {
-    await this.#ended(10_000);
-    await runOk(["umount", "-l", this.#paths.mountpoint]);
+    await this.#ended();
+    await this.#removeMount("-l");
   }
 
   /** Errors and worse that the daemon has logged since it was started. */
@@ -136,25 +161,32 @@ export class Stand {
     // Whoever looks at all mounts of the machine, as df does, makes it busy for a moment.
     for (let time = 1; ; time += 1) {
       try {
-        await unmountOverlay("veneer", this.#paths.mountpoint);
+        // By umount(8), which starts faster than `veneer umount`.
+        await this.#removeMount();
         break;
       } catch (error) {
-        if (time === 10 || !String(error).includes("busy")) {
+        if (time === 20 || !String(error).includes("busy")) {
           throw error;
         }
         await new Promise((resolve) => setTimeout(resolve, 200));
       }
     }
-    await this.#ended(10_000);
+    await this.#ended();
   }
 
-  /** What the kernel's overlayfs shows of these directories, over the same layers with the same options. */
+  /**
+   * What the kernel's overlayfs shows, over the same layers with the same options. Its uppers have whiteouts that are devices: it
+   * can show one with xattrs as a lower. One with files it can't show at all.
+   */
   async byKernel<T>(look: () => Promise<T>): Promise<T> {
-    await mountOverlay("kernel", this.#paths);
+    const { upper, work, ...paths } = this.#paths;
+    const layers =
+      this.form === "device" ? { ...paths, upper, work } : { ...paths, lowers: [upper, ...paths.lowers], upper: null };
+    await mountOverlay("kernel", { work: null, ...layers });
     try {
       return await look();
     } finally {
-      await unmountOverlay("kernel", this.#paths.mountpoint);
+      await unmountOverlay("kernel", this.#paths.mountpoint, limitMs);
     }
   }
 
@@ -163,15 +195,25 @@ export class Stand {
     return normalised(await this.sys.snapshot(this.inMount(directory)("."), {}));
   }
 
+  /** Whatever state it is in: nothing of it goes on or stays mounted. */
   async discard(): Promise<void> {
     await this.sys.end();
     this.#daemon?.kill("SIGKILL");
+    await this.clearKilled();
     this.faults.close();
   }
 
-  async #ended(limitMs: number): Promise<void> {
+  /** By what is said to be mounted: umount(8) would take another file system if nothing were. */
+  async #removeMount(...flags: "-l"[]): Promise<void> {
+    const { mountpoint } = this.#paths;
+    if (mountsBelow(mountpoint).some((mount) => mount.mountpoint === mountpoint)) {
+      await runOk(["umount", ...flags, mountpoint], "/", limitMs);
+    }
+  }
+
+  async #ended(): Promise<void> {
     const daemon = this.#daemon;
-    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) {
+    if (daemon === undefined || daemon.signalCode !== null || daemon.exitCode !== null) {
       return;
     }
     await new Promise<void>((resolve, reject) => {

@@ -1,6 +1,13 @@
 /** What a directory shows before and after an operation, and whether what is seen is one of the two. */
 import { isDeepStrictEqual } from "node:util";
-import { describeTree, type Snapshot, type SnapshotEntry, type Tree, type TreeDescription } from "../support/tree.ts";
+import {
+  type Described,
+  describeTree,
+  type Snapshot,
+  type SnapshotEntry,
+  type Tree,
+  type TreeDescription,
+} from "../support/tree.ts";
 
 /** Objects by path, as of `normalised`. */
 export type State = Readonly<Record<string, Entry>>;
@@ -14,7 +21,7 @@ const longAgo = 1_000_000_000;
 const nanoseconds = 1_000_000_000n;
 
 /** The tree with mtimes of 2001; `age` tells layers apart. */
-export function dated(tree: Tree, age: number): Dated {
+export function dated(tree: Tree | Described, age: number): Dated {
   const mtime = BigInt(longAgo + age) * nanoseconds;
   const date = (node: TreeDescription["children"][string]): TreeDescription["children"][string] => {
     if (node.kind === "hardlink") {

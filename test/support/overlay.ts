@@ -67,8 +67,8 @@ function escapeLayer(path: string): string {
 }
 
 /** Unmounts; for Veneer, returns when its daemon is gone. */
-export async function unmountOverlay(kind: OverlayKind, mountpoint: string): Promise<void> {
-  await runOk(kind === "kernel" ? ["umount", mountpoint] : [veneerProgram, "umount", mountpoint]);
+export async function unmountOverlay(kind: OverlayKind, mountpoint: string, limitMs?: number): Promise<void> {
+  await runOk(kind === "kernel" ? ["umount", mountpoint] : [veneerProgram, "umount", mountpoint], "/", limitMs);
 }
 
 /** A mounted overlay, its layers, and an agent to work in it. */
