@@ -85,8 +85,8 @@ export class OpenFiles {
   /** As `file`, for a call that changes it: the descriptor of an upper file, open for writing. */
   writableFile(node: Node, handle: HandleId): LayerFile {
     const file = this.file(handle);
-    if (!node.upper) {
-      throw new FsError(Errno.EBADF, `node ${node.id} is not open for writing`);
+    if (!node.upper || node.open?.file !== file) {
+      throw new FsError(Errno.EBADF, `node ${node.id} is not open for writing by handle ${handle}`);
     }
     if (file.writable) {
       return file;

@@ -133,6 +133,13 @@ const found: Readonly<Record<string, readonly Step[]>> = {
     plainStep(Opcode.Rmdir, { node: -1n, name: "b" }),
     plainStep(Opcode.Rename, { node: -1n, name: "f", newName: "deep" }),
   ],
+  "a write to a file by the handle of another one, opened for reading": [
+    plainStep(Opcode.Lookup, { name: "both" }),
+    plainStep(Opcode.Lookup, { node: -1n, name: "b" }),
+    plainStep(Opcode.Lookup, { name: "a" }),
+    plainStep(Opcode.Open, { node: -1n }),
+    plainStep(Opcode.Write, { node: 2n, data: Buffer.from("x") }),
+  ],
   "an offset above 2^53 as the answer of a seek": [
     plainStep(Opcode.Create, { name: "large" }),
     // To the size: 8 is FATTR_SIZE.
