@@ -8,28 +8,36 @@ import type { Node } from "./node.ts";
 
 const namesKept = 250_000;
 
+interface Kept {
+  readonly names: MergedNames;
+  /** When they were last used, on a clock that goes by uses: cheaper, with each lookup, than an order that is kept. */
+  usedAt: number;
+}
+
 export class KeptNames {
-  /** In the order of use, the least recent first. */
-  readonly #kept = new Map<Node, MergedNames>();
+  readonly #kept = new Map<Node, Kept>();
+  #clock = 0;
   #names = 0;
 
   /** The names of a directory, if they are kept. */
   get(directory: Node): MergedNames | undefined {
-    return this.#kept.get(directory);
+    return this.#kept.get(directory)?.names;
   }
 
   /** As `get`, for a reader: they become the most recently used. */
   use(directory: Node): MergedNames | undefined {
-    const names = this.#kept.get(directory);
-    if (names !== undefined) {
-      this.#kept.delete(directory);
-      this.#kept.set(directory, names);
+    const kept = this.#kept.get(directory);
+    if (kept === undefined) {
+      return undefined;
     }
-    return names;
+    this.#clock += 1;
+    kept.usedAt = this.#clock;
+    return kept.names;
   }
 
   keep(directory: Node, names: MergedNames): void {
-    this.#kept.set(directory, names);
+    this.#clock += 1;
+    this.#kept.set(directory, { names, usedAt: this.#clock });
     this.#names += names.listing.size;
     if (this.#names > namesKept) {
       this.#evict(directory);
@@ -42,13 +50,14 @@ export class KeptNames {
 
   #evict(except: Node): void {
     this.#count();
-    for (const [directory, { listing }] of this.#kept) {
+    const byUse = [...this.#kept].sort(([, one], [, other]) => one.usedAt - other.usedAt);
+    for (const [directory, { names }] of byUse) {
       if (this.#names <= namesKept / 2) {
         break;
       }
-      if (directory !== except && !listing.changed) {
+      if (directory !== except && !names.listing.changed) {
         this.#kept.delete(directory);
-        this.#names -= listing.size;
+        this.#names -= names.listing.size;
       }
     }
   }
@@ -56,8 +65,8 @@ export class KeptNames {
   /** What is kept goes, grows and shrinks unseen: the sum is made anew when it seems too high. */
   #count(): void {
     this.#names = 0;
-    for (const { listing } of this.#kept.values()) {
-      this.#names += listing.size;
+    for (const { names } of this.#kept.values()) {
+      this.#names += names.listing.size;
     }
   }
 }
