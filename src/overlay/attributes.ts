@@ -19,7 +19,7 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
   if (changes.size !== undefined && node.type !== FileType.regular) {
     throw new FsError(node.type === FileType.directory ? Errno.EISDIR : Errno.EINVAL, "truncate");
   }
-  if (Object.keys(changes).every((name) => name === "killSetIds")) {
+  if (changesNothing(changes)) {
     /* Set-id bits and capabilities are to go, for a write (which takes them itself) or for a chown(2) to nobody. The kernel
        does not tell one from the other, nor whether the caller may chown. */
     return getAttributes(overlay, node);
@@ -50,6 +50,10 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
     layer.setTimes(path, changes.atime, changes.mtime);
   }
   return getAttributes(overlay, node);
+}
+
+function changesNothing({ mode, uid, gid, size, atime, mtime }: AttributeChanges): boolean {
+  return (mode ?? uid ?? gid ?? size ?? atime ?? mtime) === undefined;
 }
 
 /**

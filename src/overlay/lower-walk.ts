@@ -15,7 +15,7 @@ import {
   readDirectoryMarks,
   readMark,
 } from "../layer/marks.ts";
-import { type DataSource, joinPath, type LowerPart, type Node } from "./node.ts";
+import { type DataSource, isMerged, joinPath, type LowerPart, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { namesOf } from "./read-names.ts";
 import { follows, parseRedirect, type Redirect } from "./redirect.ts";
@@ -73,13 +73,13 @@ export function lowerObject(
 /** Whether a lower of `parent` shows something for the name itself, so that it needs a whiteout to be gone. */
 export function isOnLower(overlay: Overlay, parent: Node, name: Name): boolean {
   const [part] = candidates(overlay, parent, name);
-  // With several parts it is known which have the name; a single one has to be asked.
+  // That one of several parts lists it is enough; of a single one it may be an unmarked whiteout.
   return part !== undefined && (parent.lowers.length > 1 || typeof findIn(overlay, part, name) === "object");
 }
 
-/** The parts of a directory in which a name has to be looked for. */
+/** The parts of a directory in which a name has to be looked for: of a merged one the names are known. */
 function candidates(overlay: Overlay, parent: Node, name: Name): readonly LowerPart[] {
-  if (parent.lowers.length < 2) {
+  if (!isMerged(parent)) {
     return parent.lowers;
   }
   return namesOf(overlay, parent)

@@ -6,7 +6,7 @@
  */
 import { FileType } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
-import type { Place, WritableLayer } from "../layer/layer.ts";
+import type { Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
@@ -47,6 +47,11 @@ function decodeProtection(value: Buffer | undefined): number {
 export function protection(overlay: Overlay, node: Node): number {
   node.protection ??= readProtection(overlay, node);
   return node.protection;
+}
+
+/** Which of the flags an object of a lower has, by what statx(2) tells of it. */
+export function protectionOnLower({ type }: Node, { attributes }: Stat): number {
+  return type === FileType.regular || type === FileType.directory ? attributes & Protection.all : Protection.none;
 }
 
 function readProtection(overlay: Overlay, node: Node): number {

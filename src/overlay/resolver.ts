@@ -13,6 +13,7 @@ import { type DataSource, type Indexed, isMerged, isRemoved, type Node } from ".
 import type { Discovery } from "./node-table.ts";
 import { originOf } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
+import { protectionOnLower } from "./protection.ts";
 import { namesOf } from "./read-names.ts";
 import { follows, parseRedirect } from "./redirect.ts";
 
@@ -94,9 +95,14 @@ export function findNodeAndStat(overlay: Overlay, parent: Node, name: Name): { n
 
 function discover(overlay: Overlay, parent: Node, name: Name): { node: Node; stat: Stat } | undefined {
   const resolution = resolve(overlay, parent, name);
-  return resolution.kind === "found"
-    ? { node: overlay.nodes.add(parent, name, resolution), stat: resolution.stat }
-    : undefined;
+  if (resolution.kind !== "found") {
+    return undefined;
+  }
+  const node = overlay.nodes.add(parent, name, resolution);
+  if (!node.upper) {
+    node.protection ??= protectionOnLower(node, resolution.stat);
+  }
+  return { node, stat: resolution.stat };
 }
 
 /** @throws EINVAL for a name that stands for a mark in this upper */
