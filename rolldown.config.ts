@@ -21,16 +21,6 @@ const output: OutputOptions = {
 /** What Node 20 lacks is put in terms of what it has. */
 const transform = { target: "es2023" } as const;
 
-/** koffi has native code and stays outside; but it is loaded where it is imported first, not before everything else. */
-const nativePackage: Plugin = {
-  name: "native package",
-  resolveId(id, importer) {
-    const isStandIn = importer === "\0koffi.cjs";
-    return id !== "koffi" ? null : isStandIn ? { id, external: true } : "\0koffi.cjs";
-  },
-  load: (id) => (id === "\0koffi.cjs" ? 'module.exports = require("koffi");' : null),
-};
-
 /** A function to be called with what Node gives to a module. */
 const asFunction: Plugin = {
   name: "as function",
@@ -75,7 +65,7 @@ export default defineConfig([
     input: { [name]: input },
     platform: "node" as const,
     transform,
-    plugins: [nativePackage, asFunction, ...(name in programs ? [withCache] : [])],
+    plugins: [asFunction, ...(name in programs ? [withCache] : [])],
     output: { ...output, entryFileNames: "[name].js" },
   })),
 ]);

@@ -4,14 +4,26 @@
  *
  * Each thread loads a copy of its own, so nothing here is shared between threads but the process itself.
  */
+import { createRequire } from "node:module";
 import { endianness } from "node:os";
-import koffi from "koffi";
+import type Koffi from "koffi";
 import { Errno, FsError } from "../errno.ts";
 
 /** An address in this process, as a number (user space ends far below 2^53). */
 export type Address = number;
 
+const require = createRequire(import.meta.filename);
+const koffi = loadKoffi();
 const library = koffi.load("libc.so.6");
+
+/** The native part alone where it lies in its usual place: what is around it takes longer to look for it than to load it. */
+function loadKoffi(): typeof Koffi {
+  try {
+    return require(`@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
+  } catch {
+    return require("koffi");
+  }
+}
 
 /**
  * A function of the C library by its C prototype. Pointers into `scratch` are declared as intptr_t, which is
