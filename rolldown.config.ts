@@ -47,11 +47,18 @@ const withCache: Plugin = {
 };
 const makeCache = `
 const { readFileSync, writeFileSync } = require("node:fs");
-const v8 = require("node:v8");
-v8.setFlagsFromString("--no-lazy");
-const script = new (require("node:vm").Script)(readFileSync(process.argv[1], "utf8"), { filename: process.argv[1] });
-v8.setFlagsFromString("--lazy");
-writeFileSync(process.argv[1].replace(/js$/, "cache"), script.createCachedData());
+const { setFlagsFromString } = require("node:v8");
+const { Script } = require("node:vm");
+const { crc32 } = require("node:zlib");
+const [, file] = process.argv;
+const code = readFileSync(file);
+setFlagsFromString("--no-lazy");
+const script = new Script(code.toString("utf8"), { filename: file });
+setFlagsFromString("--lazy");
+const data = script.createCachedData();
+const checksum = Buffer.alloc(4);
+checksum.writeUInt32LE(crc32(data, crc32(code)));
+writeFileSync(file.replace(/js$/, "cache"), Buffer.concat([data, checksum]));
 `;
 
 export default defineConfig([

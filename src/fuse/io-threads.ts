@@ -50,13 +50,13 @@ const maxRunning = 64;
 const nowhere: MemoryRange = { offset: 0, length: 0 };
 
 /**
- * What a thread runs: a function that takes Node's `require`. It is in memory from the start, as its file may be gone, or be
- * another version's, when the first job comes; a package that it needs may be gone too.
+ * What a thread runs: a function that takes Node's `require` and the name of its file. The code is in memory from the start,
+ * as its file may be gone, or be another version's, when the first job comes; a package that it needs may be gone too.
  */
 const threadCode = (file: string): string => `
 const { workerData } = require("node:worker_threads");
 try {
-  ${readFileSync(file, "utf8")}(require("node:module").createRequire(workerData.file));
+  ${readFileSync(file, "utf8")}(require("node:module").createRequire(workerData.file), workerData.file);
 } catch {
   require("node:fs").writeSync(workerData.resultPipe, workerData.lostRecord);
 }`;

@@ -34,7 +34,7 @@ export interface SessionOptions {
   readonly runJob: RunJob;
   /** Whether a thread of whatever process is about to end by a signal; false where that can't be told. */
   isBeingKilled(thread: number): boolean;
-  /** The built code of an I/O thread: a function that takes Node's `require`. */
+  /** The built code of an I/O thread: a function that takes Node's `require` and the name of its file. */
   readonly ioThreadFile: string;
   /** The kernel has got the answer to its first message: the mount is usable. */
   onReady(): void;

@@ -40,7 +40,15 @@ export const areas: Readonly<Record<string, Area>> = {
   composition: {
     holds: ["load.ts", "daemon.ts", "serving-thread.ts", "serve-messages.ts", "serve-mount.ts", "io-thread.ts"],
     mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "mount"],
-    packages: ["node:child_process", "node:fs", "node:module", "node:path", "node:vm", "node:worker_threads"],
+    packages: [
+      "node:child_process",
+      "node:fs",
+      "node:module",
+      "node:path",
+      "node:vm",
+      "node:worker_threads",
+      "node:zlib",
+    ],
   },
   cli: {
     holds: "folder",
