@@ -65,7 +65,8 @@ export function daemonTable(comparison: Comparison): string {
     const all = figure("requests", workload, name, 0);
     const kinds = comparison.kinds(workload, name).slice(0, shownKinds);
     const named = kinds.map(([kind, count]) => `${kind} ${count}`).join(", ");
-    return all === undefined ? none : `${all}: ${named}`;
+    const isMeasured = figure("cpu", workload, name, 0) !== undefined;
+    return all === undefined ? (isMeasured ? "not counted" : none) : `${all}: ${named}`;
   };
   return table(
     [

@@ -94,6 +94,8 @@ function ofOther(comparison: Comparison, peer: PeerFacts, rival: PeerFacts): rea
   }
   const each = comparison
     .counting(rival.name)
+    // It has a target of its own, and takes no data anywhere.
+    .filter((workload) => workload !== "mount")
     .map((workload) => [workload, comparison.ratio(workload, rival.name, peer.name)] as const)
     .sort(([, a], [, b]) => (a?.middle ?? Number.POSITIVE_INFINITY) - (b?.middle ?? Number.POSITIVE_INFINITY));
   const [worst, ratio] = each[0] ?? [];
