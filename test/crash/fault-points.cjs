@@ -102,7 +102,11 @@ function openTable() {
 }
 
 if (control !== -1) {
-  const { load } = koffi;
-  koffi.load = (...args) => wrap(load(...args));
+  // Veneer takes koffi's native part where it finds it, else koffi as a whole.
+  const native = Object.values(require.cache).find((module) => module.filename.endsWith(".node")).exports;
+  for (const part of [native, koffi]) {
+    const { load } = part;
+    part.load = (...args) => wrap(load(...args));
+  }
   openTable();
 }
