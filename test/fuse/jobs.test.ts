@@ -212,14 +212,16 @@ test("others go on while a request is parked; a fatal signal frees it, one that 
     cat gated & sleep 0.2
     echo other >f; cat f; ls
     kill -INT $!; kill -TERM $!; wait $!; echo "status $?"
-    sh -c "sleep 0.5; touch key" & python3 -c '
-import ctypes, os, signal
+    python3 -c '
+import ctypes, os, signal, subprocess
 libc = ctypes.CDLL(None, use_errno=True)
 signal.signal(signal.SIGALRM, lambda *_: print("handled"))
 signal.setitimer(signal.ITIMER_REAL, 0.1)
+key = subprocess.Popen(["sh", "-c", "sleep 0.5; touch key"])
 opened = libc.open(b"gated", os.O_RDONLY)
 print(os.read(opened, 100) if opened >= 0 else os.strerror(ctypes.get_errno()))
-'; wait
+key.wait()
+'
     `,
   );
   expect(output).toBe("other\nf\ngated\nstatus 143\nhandled\nb'inside\\n'\nexit 0\n");
