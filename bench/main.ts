@@ -79,6 +79,7 @@ async function main(order: Order): Promise<void> {
       // Node would read the certificates whenever it starts, which is none of what is measured.
       delete process.env.NODE_EXTRA_CA_CERTS;
       process.env.LC_ALL = "C";
+      process.env.PYTHONDONTWRITEBYTECODE = "1";
       const run = await measure(order);
       const comparison = new Comparison([run]);
       say(`\n${order.smoke ? timeTable(comparison) : asReport(comparison)}`);

@@ -23,7 +23,7 @@ export interface Scale {
 
 /** Worth comparing. */
 export const fullScale: Scale = {
-  fileSystems: { ext4: 12_288, xfs: 4096, btrfs: 4096 },
+  fileSystems: { ext4: 5120, xfs: 3072, btrfs: 3072 },
   bigMegabytes: 256,
   hugeMegabytes: 1024,
   sourceFiles: 7000,

@@ -38,7 +38,6 @@ export const reading: readonly Workload[] = [
     timed: async ({ scale }) => ({
       run: ["./bin/python3", "start.py"],
       times: scale.pythonStarts,
-      env: { PYTHONDONTWRITEBYTECODE: "1" },
     }),
   },
   { name: "git status cold", lower: "repository", cold: true, needs: ["git"], timed: async () => gitStatus },
