@@ -178,7 +178,8 @@ function install(overlay: Overlay, node: Node, { from, stat, staged, to, data }:
   }
   const keepsInode = node.type === FileType.directory || stat.nlink === 1;
   if (keepsInode) {
-    markOrigin(overlay, from, to);
+    // A directory is found to be that of the lower by its name.
+    node.isRenumbered = !markOrigin(overlay, from, to) && node.directory === undefined;
   }
   markImpure(overlay, parent);
   const parentPath = overlay.nodes.upperPath(parent);
@@ -219,16 +220,18 @@ function becomeUpper(overlay: Overlay, node: Node, { copy, data }: Outcome): voi
   if (copy !== undefined) {
     // A lower hard link is broken.
     node.ino = overlay.inodes.number(copy.dev, copy.ino);
-    if (node.link !== undefined) {
-      overlay.names.get(node.link.parent)?.listing.renumber(node.link.name, node.ino);
-      overlay.notifier.listingChanged(node.link.parent.id);
+  }
+  if (node.link !== undefined) {
+    const { parent, name } = node.link;
+    overlay.names.get(parent)?.listing.renumber(name, node.ino, node.hasOrigin);
+    if (copy !== undefined) {
+      overlay.notifier.listingChanged(parent.id);
     }
   }
   // Link count, ctime, blocks: none of them is what the kernel was told of the lower object.
   overlay.notifier.attributesChanged(node.id);
 }
 
-/** The mark is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */
-function markOrigin(overlay: Overlay, from: OpenPlace, to: OpenPlace<WritableLayer>): void {
-  setMark(overlay, to, overlay.marks.origin, encodeOrigin(from));
+function markOrigin(overlay: Overlay, from: OpenPlace, to: OpenPlace<WritableLayer>): boolean {
+  return setMark(overlay, to, overlay.marks.origin, encodeOrigin(from));
 }

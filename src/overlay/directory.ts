@@ -42,7 +42,8 @@ export function isEmpty(overlay: Overlay, node: Node): boolean {
 
 /** A name was made, or stands for another object now. */
 export function nameWasPut(overlay: Overlay, parent: Node, name: Name, node: Node): void {
-  overlay.names.get(parent)?.listing.put(name, node.type, node.ino);
+  // A number that was a lower's is kept by an xattr alone, which not every object can have.
+  overlay.names.get(parent)?.listing.put(name, node.type, node.ino, node.hasOrigin);
 }
 
 /** A name stands for nothing any more. */

@@ -54,7 +54,7 @@ test("names that changed are never let go: their offsets could not be made again
   const kept = new KeptNames();
   const changed = directory();
   const names = namesOf(100_000);
-  names.listing.put("made", FileType.regular, 7);
+  names.listing.put("made", FileType.regular, 7, false);
   kept.keep(changed, names);
   const others = Array.from({ length: 4 }, directory);
   for (const node of others) {

@@ -42,7 +42,7 @@ describe("filling", () => {
 describe("changes", () => {
   test("put makes a name, or gives it another object and a new offset", () => {
     const listing = listingOf("a", "b");
-    listing.put("a", directory, 9);
+    listing.put("a", directory, 9, false);
     expect([...listing.from(0)]).toEqual([
       { offset: 4, name: "b", type: regular, ino: 2, foreign: false },
       { offset: 5, name: "a", type: directory, ino: 9, foreign: false },
@@ -63,7 +63,7 @@ describe("changes", () => {
   test("a name made while a reader is on its way is for the next one who starts", () => {
     const listing = listingOf("a", "b");
     expect(namesFrom(listing, 0)).toEqual(["a", "b"]);
-    listing.put("c", regular, 3);
+    listing.put("c", regular, 3, false);
     expect(namesFrom(listing, 3)).toEqual(["b"]);
     expect(namesFrom(listing, 0)).toEqual(["a", "b", "c"]);
     expect(namesFrom(listing, 4)).toEqual(["c"]);
@@ -80,7 +80,7 @@ describe("changes", () => {
       seen.push(next.name);
       offset = next.offset;
       listing.remove(next.name);
-      listing.put(`${next.name}-renamed`, regular, next.ino);
+      listing.put(`${next.name}-renamed`, regular, next.ino, false);
     }
     expect(seen).toEqual(["a", "b", "c"]);
   });
@@ -124,7 +124,7 @@ test("whatever comes and goes, a reader sees each name that was there all the wh
         for (const { put, name } of changes) {
           untouched.delete(name);
           if (put) {
-            listing.put(name, regular, 1);
+            listing.put(name, regular, 1, false);
             present.add(name);
           } else {
             listing.remove(name);

@@ -47,17 +47,17 @@ export class Listing {
   }
 
   /** A name was made, or now stands for something else. */
-  put(name: Name, type: number, ino: number): void {
+  put(name: Name, type: number, ino: number, foreign: boolean): void {
     this.remove(name);
     this.changed = true;
-    this.#append(name, type, ino, false);
+    this.#append(name, type, ino, foreign);
   }
 
-  /** The object of a name is shown with another inode number from now on. */
-  renumber(name: Name, ino: number): void {
+  /** The object of a name is another one of its layers from now on. */
+  renumber(name: Name, ino: number, foreign: boolean): void {
     const position = this.#positions.get(name);
     if (position !== undefined) {
-      this.#entries[position] = { ...(this.#entries[position] as Listed), ino };
+      this.#entries[position] = { ...(this.#entries[position] as Listed), ino, foreign };
     }
   }
 

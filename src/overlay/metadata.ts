@@ -78,26 +78,31 @@ export function killSetIds({ layer, path }: Place<WritableLayer>): void {
   }
 }
 
-/** A mark that is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail. */
-export function setMark(overlay: Overlay, to: OpenPlace<WritableLayer>, name: string, value: Buffer): void {
-  setUnless(overlay, to, name, value, Errno.EOPNOTSUPP, Errno.EPERM);
+/**
+ * A mark that is a convenience (inode numbers that stay): a file system that can't hold it is no reason to fail.
+ * @returns whether it was set
+ */
+export function setMark(overlay: Overlay, to: OpenPlace<WritableLayer>, name: string, value: Buffer): boolean {
+  return setUnless(overlay, to, name, value, Errno.EOPNOTSUPP, Errno.EPERM);
 }
 
-/** Sets an xattr, or notes that it was dropped if the file system answers one of `codes`. */
+/** Sets an xattr, or notes that it was dropped if the file system answers one of `codes`. @returns whether it was set */
 function setUnless(
   overlay: Overlay,
   to: OpenPlace<WritableLayer>,
   name: string,
   value: Buffer,
   ...codes: number[]
-): void {
+): boolean {
   try {
     (to.file ?? byPath(to)).setXattr(name, value, 0);
+    return true;
   } catch (error) {
     if (!isErrno(error, ...codes)) {
       throw error;
     }
     overlay.wasDropped(name);
+    return false;
   }
 }
 

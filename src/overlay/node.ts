@@ -84,6 +84,8 @@ export class Node {
   ino: number;
   /** It bears the mark of the lower object that it was copied up from. */
   hasOrigin: boolean;
+  /** It could not be marked so: once it is forgotten, its object shows another inode number. */
+  isRenumbered = false;
   indexed: Indexed | undefined;
   readonly directory: DirectoryState | undefined;
   /** Bits of Protection; undefined when not yet looked. */

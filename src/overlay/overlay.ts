@@ -100,8 +100,15 @@ export class Overlay {
         ino: this.inodes.number(stat.dev, stat.ino),
         hasOrigin: false,
       },
-      { dropped: (node) => this.names.delete(node), releaseMemory: options.releaseMemory },
+      { dropped: (node) => this.#wasForgotten(node), releaseMemory: options.releaseMemory },
     );
+  }
+
+  #wasForgotten(node: Node): void {
+    this.names.delete(node);
+    if (node.isRenumbered && node.link !== undefined) {
+      this.notifier.listingChanged(node.link.parent.id);
+    }
   }
 
   #openIndex({ upper, work }: OverlayOptions): IndexDir | undefined {
