@@ -793,7 +793,7 @@ describe("INIT", () => {
     expect(reply.bytes.subarray(0, reply.length).toString("hex")).toBe(
       hex(`
         50000000 00000000 0200000000000000                 // length 80
-        07000000 2d000000 00000200 6960d473                // 7.45, max_readahead, flags
+        07000000 2d000000 00000200 6920d473                // 7.45, max_readahead, flags
         4000 3000 00001000 01000000 0001 0000              // background 64 and 48, 1 MiB, 1 ns, 256 pages
         00000000 ${"00".repeat(28)}                        // flags2`).toString("hex"),
     );

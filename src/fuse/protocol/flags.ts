@@ -8,7 +8,6 @@ export const InitFlag = {
   dontMask: 1 << 6,
   autoInvalidateData: 1 << 12,
   doReaddirplus: 1 << 13,
-  readdirplusAuto: 1 << 14,
   parallelDirectoryOperations: 1 << 18,
   posixAcl: 1 << 20,
   maxPages: 1 << 22,

@@ -51,7 +51,6 @@ const wanted =
   InitFlag.bigWrites |
   InitFlag.dontMask |
   InitFlag.doReaddirplus |
-  InitFlag.readdirplusAuto |
   InitFlag.parallelDirectoryOperations |
   InitFlag.posixAcl |
   InitFlag.maxPages |
