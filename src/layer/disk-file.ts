@@ -1,6 +1,6 @@
 /** An open file or directory of a layer on disk. */
 import type { TimeChange } from "../contract/filesystem.ts";
-import { copyDense, copyFile } from "../sys/copy.ts";
+import { copyDense, copyFile, shareData } from "../sys/copy.ts";
 import { ioctl, readCached, readFully, seekIn, sync, truncateTo, writeFully } from "../sys/file-data.ts";
 import { changeModeOf, changeOwnerOf, setTimesOf } from "../sys/names.ts";
 import { closeDescriptor } from "../sys/open.ts";
@@ -76,6 +76,10 @@ export class DiskFile implements LayerFile {
   copyTo(target: LayerFile, size: number, dense: boolean): void {
     const copy = dense ? copyDense : copyFile;
     copy(this.#fd, target.fd, size);
+  }
+
+  shareWith(target: LayerFile, size: number): boolean {
+    return shareData(this.#fd, target.fd, size);
   }
 
   anchor(): WritableLayer {

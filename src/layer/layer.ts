@@ -53,6 +53,8 @@ export interface LayerFile {
    * @param dense there are no holes to look for
    */
   copyTo(target: LayerFile, size: number, dense: boolean): void;
+  /** Makes the empty `target` share the first `size` bytes by reflink; false, and nothing has changed, where that can't be had. */
+  shareWith(target: LayerFile, size: number): boolean;
   /** The file as a layer of its own, as `Layer.anchor` gives it; for files that have no name. */
   anchor(): WritableLayer;
   close(): void;

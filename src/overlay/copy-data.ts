@@ -1,4 +1,4 @@
-/** Copies the data of a file to the upper: at once where that takes no time, else by a job, while the file is parked at its gate. */
+/** Brings the data of a file to the upper: at once where that takes no time, else by a job, while the file is parked at its gate. */
 import { Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
 import { FsError } from "../errno.ts";
 import type { LayerFile, Place } from "../layer/layer.ts";
@@ -7,6 +7,8 @@ import type { Overlay } from "./overlay.ts";
 
 /** Files up to this size are copied at once. */
 const inlineCopyLimit = 128 * 1024;
+/** Up to this size it is tried at once to share the data. How long that takes depends on the extents: some microseconds each. */
+const inlineShareLimit = 1024 * 1024 * 1024;
 
 export interface DataCopy {
   readonly from: Place;
@@ -31,14 +33,16 @@ export function copyData(overlay: Overlay, node: Node, copy: DataCopy): void {
   try {
     if (copy.size > 0) {
       source = copy.from.layer.openFile(copy.from.path, false);
-      if (copy.size > inlineCopyLimit) {
+      if (copy.size <= inlineCopyLimit) {
+        source.copyTo(copy.target, copy.size, copy.dense);
+        if (!overlay.volatile) {
+          copy.target.sync();
+        }
+      } else if (copy.size > inlineShareLimit || !source.shareWith(copy.target, copy.size)) {
         underWay = true;
         throw startCopy(overlay, node, source, copy);
       }
-      source.copyTo(copy.target, copy.size, copy.dense);
-      if (!overlay.volatile) {
-        copy.target.sync();
-      }
+      // Shared data are on disk already, as Linux overlayfs sees it too: they are not synced.
     }
     copy.finish(source);
   } finally {

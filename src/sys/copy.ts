@@ -96,22 +96,36 @@ export function copyDense(from: number, to: number, size: number): void {
 }
 
 /**
+ * Makes the empty file `to` share the first `size` bytes of `from`: false, and nothing has changed, where that can't be had.
+ * @throws FsError; `to` then holds some of the data
+ */
+export function shareData(from: number, to: number, size: number): boolean {
+  const shared = reflink(from, to);
+  if (shared) {
+    // A reflink takes all of the source.
+    truncateTo(to, size);
+  }
+  return shared;
+}
+
+/**
  * Makes the empty file `to` (open for writing) hold the first `size` bytes of `from`, holes kept as far as the file
  * system tells them. A source that turns out shorter leaves a hole at the end: the size is always `size`.
  * @throws FsError; `to` then holds some of the data
  */
 export function copyFile(from: number, to: number, size: number): void {
-  if (size > 0 && !reflink(from, to)) {
-    const copier: Copier = { from, to, inKernel: true, buffer: undefined };
-    let offset = nextData(from, 0, size);
-    while (offset < size) {
-      const end = nextHole(from, offset, size);
-      if (!copyExtent(copier, offset, end)) {
-        break;
-      }
-      offset = end < size ? nextData(from, end, size) : size;
-    }
+  if (size > 0 && shareData(from, to, size)) {
+    return;
   }
-  /* A reflink takes all of the source, the loop leaves out a hole at the end. */
+  const copier: Copier = { from, to, inKernel: true, buffer: undefined };
+  let offset = size > 0 ? nextData(from, 0, size) : 0;
+  while (offset < size) {
+    const end = nextHole(from, offset, size);
+    if (!copyExtent(copier, offset, end)) {
+      break;
+    }
+    offset = end < size ? nextData(from, end, size) : size;
+  }
+  // A hole at the end was left out.
   truncateTo(to, size);
 }
