@@ -6,7 +6,7 @@
 import type { Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import { readMark } from "../layer/marks.ts";
-import type { Node } from "./node.ts";
+import type { DataSource, Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 
 /** A redirect as it is followed. */
@@ -65,7 +65,7 @@ export function setRedirect(overlay: Overlay, node: Node, sameDirectory: boolean
 
 /**
  * Where a node lies in the lowers, from their roots: its path, but for the redirects on the way. Of the names of an indexed file, which
- * are one file there, the one with the shortest path.
+ * are one file there, the one with the shortest path; where none is known any more, the one that its data were found by.
  */
 function pathInLowers(overlay: Overlay, node: Node): string {
   // The directories above an indexed file may be on lowers alone.
@@ -73,10 +73,17 @@ function pathInLowers(overlay: Overlay, node: Node): string {
   if (redirect?.startsWith("/")) {
     return redirect;
   }
-  const [first = "", ...others] = overlay.nodes
+  const [first, ...others] = overlay.nodes
     .links(node)
     .map(({ parent, name }) => `${pathInLowers(overlay, parent)}/${redirect ?? name}`);
+  if (first === undefined) {
+    return node.data === undefined ? "" : pathOf(node.data);
+  }
   return others.reduce((shortest, path) => (path.length < shortest.length ? path : shortest), first);
+}
+
+function pathOf(data: DataSource): string {
+  return `/${data.kind === "found" ? data.place.path : data.names.join("/")}`;
 }
 
 function readRedirect(overlay: Overlay, node: Node): string | undefined {
