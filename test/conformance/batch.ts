@@ -20,6 +20,8 @@ import {
   type View,
   whereUserXattrsMark,
   withoutNeedlessMarks,
+  withTrueListings,
+  withTrueNumbers,
 } from "./compare.ts";
 import type { OptionSet } from "./option-sets.ts";
 import { type MarkFormat, type Sequence, type Step, treesOf } from "./sequence.ts";
@@ -80,13 +82,18 @@ class Batch {
     const played = await both((kind) => this.#onMount(kind, paths[kind], (player) => this.#play(player, paths[kind])));
     this.#compareSteps(played);
     const without = (how: Likeness) => leavingOut(this.#leftOut, how);
-    this.#compareViews("the view", played.kernel.views, played.veneer.views, without(like.other), "view");
+    const ofVeneer = played.veneer.views;
+    const shown = {
+      kernel: played.kernel.views.map((view, index) => withTrueListings(view, ofVeneer[index] as View)),
+      veneer: ofVeneer,
+    };
+    this.#compareViews("the view", shown.kernel, shown.veneer, without(like.other), "view");
     if (last !== "later") {
       return;
     }
     const again = await both((kind) => this.#viewBy(kind, paths[kind]));
     for (const kind of kinds) {
-      this.#compareViews(`${kind}'s view after a remount`, played[kind].views, again[kind], like.self[kind]);
+      this.#compareViews(`${kind}'s view after a remount`, shown[kind], again[kind], like.self[kind]);
     }
     const uppers = await both((kind) => this.#views([paths[kind].upper as string]));
     const shared = paths.kernel.lowers[0] === paths.veneer.lowers[0];
@@ -101,23 +108,26 @@ class Batch {
       const { upper, work } = paths[kind === "kernel" ? "veneer" : "kernel"];
       return this.#viewBy(kind, { ...paths[kind], upper, work });
     });
-    this.#compareViews("veneer's upper, mounted by the kernel", crossed.kernel, played.veneer.views, cross);
-    this.#compareViews("the kernel's upper, mounted by veneer", played.kernel.views, crossed.veneer, cross);
+    this.#compareViews("veneer's upper, mounted by the kernel", crossed.kernel, shown.veneer, cross);
+    this.#compareViews("the kernel's upper, mounted by veneer", shown.kernel, crossed.veneer, cross);
     this.#compareViews("a lower, before and after", before, await this.#views(lowers), like.self.veneer);
   }
 
   #compareSteps(played: Both<{ outcomes: readonly unknown[][] }>): void {
     for (const [index, { steps }] of this.#sequences.entries()) {
-      const [kernel, veneer] = kinds.map((kind) => played[kind].outcomes[index] as unknown[]);
-      const parting = steps.findIndex((_, at) => partOnPurpose(this.#set, kernel?.[at], veneer?.[at]));
-      const first = firstUnequal(kernel as unknown[], veneer as unknown[]) ?? steps.length;
+      const veneer = played.veneer.outcomes[index] as unknown[];
+      const kernel = (played.kernel.outcomes[index] as unknown[]).map((outcome, at) =>
+        isListing(steps[at] as Step) ? withTrueNumbers(outcome, veneer[at]) : outcome,
+      );
+      const parting = steps.findIndex((_, at) => partOnPurpose(this.#set, kernel[at], veneer[at]));
+      const first = firstUnequal(kernel, veneer) ?? steps.length;
       if (parting !== -1 && parting <= first) {
         this.#parted.add(index);
       } else {
-        this.found[index] ??= differenceOfSteps(steps, kernel as unknown[], veneer as unknown[]);
+        this.found[index] ??= differenceOfSteps(steps, kernel, veneer);
       }
       for (const [at, [, operation]] of steps.entries()) {
-        const outcome = (kernel as unknown[])[at];
+        const outcome = kernel[at];
         const refused = outcome === "skipped" || (typeof outcome === "string" && /^E[A-Z0-9]+$/.test(outcome));
         const [times, refusals] = this.tally.get(operation) ?? [0, 0];
         this.tally.set(operation, [times + 1, refusals + (refused ? 1 : 0)]);
@@ -232,6 +242,10 @@ class Batch {
       await player.end();
     }
   }
+}
+
+function isListing([, operation]: Step): boolean {
+  return operation === "list" || operation === "flist";
 }
 
 interface Result {

@@ -91,6 +91,27 @@ function placeInLowers(upper: View, path: string, root: string): string {
   return `${parent}/${redirect ?? path.slice(slash + 1)}`;
 }
 
+/**
+ * What the kernel told of a listing, without the numbers that differ from those of stat(2) where Veneer's don't: it does not read a
+ * listing anew for a hard link. Veneer's must be right in any case.
+ * @param kernel,veneer outcomes of one step
+ */
+export function withTrueNumbers(kernel: unknown, veneer: unknown): unknown {
+  if (!Array.isArray(kernel) || !Array.isArray(veneer) || kernel.length !== veneer.length) {
+    return kernel;
+  }
+  return kernel.map((told, at) => (told === false && veneer[at] === true ? true : withTrueNumbers(told, veneer[at])));
+}
+
+/** The same of views. */
+export function withTrueListings(kernel: View, veneer: View): View {
+  const entries = Object.entries(kernel).map(([path, entry]) => {
+    const isForgiven = /another inode number/.test(String(entry.listed)) && veneer[path]?.listed === undefined;
+    return [path, isForgiven ? without(entry, "listed") : entry];
+  });
+  return Object.fromEntries(entries);
+}
+
 /** What can't be compared of two overlays under some options. */
 export type LeftOut = "file times" | "directory links";
 

@@ -207,6 +207,25 @@ const differences: readonly Difference[] = [
     veneer: ["broken", "low"],
   },
   {
+    what: "the number listed for a hard link to a copied-up file, in an impure directory that was listed before",
+    lowers: [{ a: "1", b: "2" }],
+    probe: async (m) => {
+      await m.sys.mkdir(`${m.mnt}/d`);
+      const listed = async () => {
+        const fd = await m.sys.open(`${m.mnt}/d`, "O_RDONLY|O_DIRECTORY");
+        const found = (await m.sys.getdents(fd)).find(({ name }) => name === "b");
+        await m.sys.close(fd);
+        return found?.ino;
+      };
+      await m.sys.link(`${m.mnt}/a`, `${m.mnt}/d/a`);
+      expect(await listed()).toBeUndefined();
+      await m.sys.link(`${m.mnt}/b`, `${m.mnt}/d/b`);
+      return (await listed()) === (await m.sys.lstat(`${m.mnt}/d/b`)).ino;
+    },
+    kernel: false,
+    veneer: true,
+  },
+  {
     what: "files `.wh.NAME` and `.wh..wh..opq` in lowers",
     lowers: [
       { ".wh.f": "", d: { ".wh..wh..opq": "" } },
