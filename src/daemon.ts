@@ -2,6 +2,7 @@
  * The daemon of one mount, where all halves meet: opens the layers, mounts, has the mount served by a thread of its
  * own, and ends with the mount. Whatever fails on the way, the steps before it are undone.
  */
+import { asStored } from "./contract/presentation.ts";
 import { Errno, errnoName, FsError } from "./errno.ts";
 import { defaultFuseSettings, type FuseSettings } from "./fuse/settings.ts";
 import { type DirectoryLayer, openLowerLayer, openUpperLayers } from "./layer/directory-layer.ts";
@@ -174,6 +175,7 @@ function serveRequest(
     features,
     fsync: options.fsync,
     userXattr: options.userXattr,
+    presentation: options.presentation === asStored ? undefined : options.presentation,
     settings: fuseSettings(options),
     debug: log.debugEnabled,
   };

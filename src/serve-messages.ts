@@ -1,5 +1,6 @@
 /** What the main thread and the serving thread of a mount tell each other. Types only. */
 import type { Features, SyncMode } from "./contract/features.ts";
+import type { Presentation } from "./contract/presentation.ts";
 import type { FuseSettings } from "./fuse/settings.ts";
 import type { LayerTraits } from "./layer/directory-layer.ts";
 
@@ -14,6 +15,8 @@ export interface ServeRequest {
   readonly features: Features;
   readonly fsync: SyncMode;
   readonly userXattr: boolean;
+  /** Undefined: everything is shown as it is stored. */
+  readonly presentation: Presentation | undefined;
   readonly settings: FuseSettings;
   readonly debug: boolean;
   /** One Int32: lines for the log that are under way to the main thread. */

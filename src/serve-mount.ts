@@ -13,6 +13,7 @@ import type { LayerDescriptor, LogLevelName, ServeMessage, ServeRequest } from "
 import { runJob } from "./sys/jobs.ts";
 import { collectGarbage } from "./sys/memory.ts";
 import { isBeingKilled } from "./sys/proc.ts";
+import { PresentedFilesystem } from "./view/presented-filesystem.ts";
 
 const port = parentPort;
 if (port === null) {
@@ -73,8 +74,8 @@ function run(request: ServeRequest): void {
   const work = request.work && layerOf(request.work);
   serve({
     device: request.device,
-    makeFilesystem: (jobs, notifier) =>
-      new OverlayFilesystem({
+    makeFilesystem: (jobs, notifier) => {
+      const overlay = new OverlayFilesystem({
         ...(upper && { upper }),
         ...(work && { work }),
         lowers: request.lowers.map(layerOf),
@@ -86,7 +87,9 @@ function run(request: ServeRequest): void {
         jobs,
         notifier,
         releaseMemory: collectGarbage,
-      }),
+      });
+      return request.presentation === undefined ? overlay : new PresentedFilesystem(overlay, request.presentation);
+    },
     runJob,
     isBeingKilled,
     ioThreadFile: join(import.meta.dirname, "io-thread.js"),

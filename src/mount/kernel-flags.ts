@@ -1,13 +1,11 @@
-/**
- * The generic mount options of mount(8) and the MS_* bits of mount(2) that each stands for, and the options
- * that are for others to act upon. Numbers are those of linux/mount.h.
- */
+/** The generic mount options of mount(8) and the MS_* bits of mount(2) that each stands for. Numbers are those of linux/mount.h. */
 export const MountFlag = {
   readOnly: 1,
   noSuid: 2,
   noDev: 4,
   noExec: 8,
   synchronous: 16,
+  remount: 32,
   dirSync: 128,
   noSymFollow: 256,
   noAtime: 1024,
@@ -76,26 +74,3 @@ export const kernelFlags: ReadonlyMap<string, FlagChange> = new Map([
   ["unbindable", propagates(MountFlag.unbindable)],
   ["runbindable", propagates(MountFlag.unbindable | MountFlag.recursive)],
 ]);
-
-/** What fstab and mount(8) write for themselves, for systemd or for udev. */
-const forOthers: ReadonlySet<string> = new Set([
-  "user",
-  "nouser",
-  "users",
-  "owner",
-  "noowner",
-  "group",
-  "nogroup",
-  "auto",
-  "noauto",
-  "nofail",
-  "_netdev",
-  "comment",
-  "uhelper",
-  "helper",
-]);
-
-/** Whether an option is for other programs' eyes only. */
-export function silentlyIgnored(name: string): boolean {
-  return forOthers.has(name) || name.startsWith("x-") || name.startsWith("X-");
-}

@@ -3,6 +3,7 @@ import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
 import { openFuseDevice } from "../sys/device.ts";
 import { connectionLives, cutFuseConnection } from "../sys/fuse-control.ts";
 import { mount, UnmountFlag, unmount } from "../sys/mount.ts";
+import { readProcFile } from "../sys/proc.ts";
 import { Capability, hasCapability } from "../sys/process.ts";
 import { isDead } from "./dead-mount.ts";
 import type { FoundDirectory } from "./directories.ts";
@@ -92,6 +93,10 @@ function mountData(device: number, options: MountOptions): string {
   }
   if (options.maxRead !== undefined) {
     data.push(`max_read=${options.maxRead}`);
+  }
+  // Without SELinux labels mean nothing, and the kernel would refuse them.
+  if (options.labels.length > 0 && readProcFile("filesystems").includes("selinuxfs")) {
+    data.push(...options.labels);
   }
   return data.join(",");
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { asStored } from "../contract/presentation.ts";
 import { MountFlag } from "./kernel-flags.ts";
 import { OptionError } from "./option-error.ts";
 import { parseOptions, splitOptions } from "./options.ts";
@@ -43,7 +44,10 @@ describe("parseOptions", () => {
       dataLowers: [],
       features: {},
       userXattr: false,
+      presentation: asStored,
       debug: false,
+      labels: [],
+      remount: false,
       unknown: [],
     });
   });
@@ -79,8 +83,23 @@ describe("parseOptions", () => {
     const parsed = parseOptions(["nfs_export=off,verity=off,override_creds,default_permissions,fsync=auto"]);
     expect(parsed).toMatchObject({ features: {}, fsync: "auto", unknown: [] });
     expect(parseOptions(["fsync=volatile"]).fsync).toBe("volatile");
+    expect(parseOptions(["fsync=0"]).fsync).toBe("volatile");
+    expect(parseOptions(["fsync=0,fsync=1"]).fsync).toBe("auto");
     expect(parseOptions(["volatile,fsync=strict"]).fsync).toBe("strict");
     expect(parseOptions(["fsync=strict,volatile"]).fsync).toBe("volatile");
+  });
+
+  it("passes over those that are for others, or about how to serve", () => {
+    const others = ["user=root,users,nofail,_netdev,x-systemd.automount,X-mount.mkdir,auto,noauto,comment=x"];
+    const serving = ["threaded=1,writeback=0,kernel_cache,max_write=131072,splice_read,clone_fd,user_id=0,group_id=0"];
+    expect(parseOptions([...others, ...serving])).toEqual(parseOptions([]));
+  });
+
+  it("keeps labels for the kernel, commas and all", () => {
+    expect(parseOptions(['context="u:o:t:s0:c1,c2",ro,rootcontext=u:o:t:s0']).labels).toEqual([
+      'context="u:o:t:s0:c1,c2"',
+      'rootcontext="u:o:t:s0"',
+    ]);
   });
 
   it("takes the backslashes out of upperdir and workdir", () => {
@@ -88,11 +107,7 @@ describe("parseOptions", () => {
   });
 
   it("names unknown options once, by name, and not those that are for others", () => {
-    const texts = [
-      "squash_to_uid=1,user=root,users,nofail,_netdev,x-systemd.automount,auto,noauto,zzz",
-      "squash_to_uid=2",
-    ];
-    expect(parseOptions(texts).unknown).toEqual(["squash_to_uid", "zzz"]);
+    expect(parseOptions(["yyy=1,user=root,x-any,zzz", "yyy=2"]).unknown).toEqual(["yyy", "zzz"]);
     expect(parseOptions(["toString,constructor=1"]).unknown).toEqual(["toString", "constructor"]);
   });
 
@@ -113,7 +128,6 @@ describe("parseOptions", () => {
     ["attr_timeout=1e3", /attr_timeout=1e3 is not/],
     ["ro=1", /ro takes no value, but "ro=1"/],
     ["volatile=yes", /volatile takes no value/],
-    ["remount", /remount/],
   ])("refuses %s", (text, sentence) => {
     expect(() => parseOptions([text])).toThrow(OptionError);
     expect(() => parseOptions([text])).toThrow(sentence);

@@ -3,10 +3,13 @@
  * Pure: nothing here looks at the disk. Strings are latin1 bytes, as everywhere.
  */
 import type { SyncMode } from "../contract/features.ts";
+import type { Presentation } from "../contract/presentation.ts";
 import { type FeatureOptions, featureOptions, oneOf } from "./feature-options.ts";
-import { kernelFlags, silentlyIgnored } from "./kernel-flags.ts";
+import { silentlyIgnored } from "./ignored-options.ts";
+import { kernelFlags } from "./kernel-flags.ts";
 import { LayerArguments } from "./layer-options.ts";
 import { OptionError } from "./option-error.ts";
+import { presentationWithoutValue, presentationWithValue, resolvePresentation } from "./presentation-options.ts";
 
 export interface MountOptions {
   /** Topmost first, as given: perhaps relative, never normalised. */
@@ -33,15 +36,23 @@ export interface MountOptions {
   readonly negativeTimeout: number | undefined;
   /** As given: `MountPlan.features` is what they amount to. */
   readonly features: FeatureOptions;
+  readonly presentation: Presentation;
   readonly fsync: SyncMode;
   readonly userXattr: boolean;
   readonly debug: boolean;
+  /** Options for SELinux, as mount(2) takes them. */
+  readonly labels: readonly string[];
+  /** A mount that is there is to get other flags; layers are not asked for then. */
+  readonly remount: boolean;
   /** Options that mean nothing to us, in the order given, each once. */
   readonly unknown: readonly string[];
 }
 
-type Draft = { -readonly [Key in keyof Omit<MountOptions, "lowers" | "dataLowers">]: MountOptions[Key] } & {
+type Draft = {
+  -readonly [Key in keyof Omit<MountOptions, "lowers" | "dataLowers" | "presentation">]: MountOptions[Key];
+} & {
   readonly layers: LayerArguments;
+  readonly presentation: Parameters<typeof resolvePresentation>[0][number][];
 };
 
 /**
@@ -121,9 +132,27 @@ const withValue: Readonly<Record<string, (draft: Draft, value: string, name: str
     draft.negativeTimeout = seconds(name, value);
   },
   fsync: (draft, value, name) => {
-    draft.fsync = oneOf<SyncMode>(name, value, ["auto", "strict", "volatile"]);
+    draft.fsync = fsyncByNumber[value] ?? oneOf<SyncMode>(name, value, ["auto", "strict", "volatile"]);
   },
+  ...Object.fromEntries(
+    Object.entries(presentationWithValue).map(([name, read]) => [
+      name,
+      (draft: Draft, value: string) => void draft.presentation.push(read(name, value)),
+    ]),
+  ),
+  context: addLabel,
+  fscontext: addLabel,
+  defcontext: addLabel,
+  rootcontext: addLabel,
 };
+
+/** The values that fuse-overlayfs has for it. */
+const fsyncByNumber: Readonly<Record<string, SyncMode>> = { "0": "volatile", "1": "auto" };
+
+/** Labels have commas, which only quotes keep together; the kernel's security module takes these off. */
+function addLabel(draft: Draft, value: string, name: string): void {
+  draft.labels = [...draft.labels, `${name}="${value}"`];
+}
 
 function addLayer(draft: Draft, value: string, name: string): void {
   draft.layers.add(name, value);
@@ -147,13 +176,19 @@ const withoutValue: Readonly<Record<string, (draft: Draft) => void>> = {
   allow_root: (draft) => {
     draft.allowOther = false;
   },
+  ...Object.fromEntries(
+    Object.entries(presentationWithoutValue).map(([name, asked]) => [
+      name,
+      (draft: Draft) => void draft.presentation.push(asked),
+    ]),
+  ),
   // Always on: the overlay leaves every permission check to the kernel.
   default_permissions: ignore,
   // Always so: what the overlay does in the layers it does as the one who mounts.
   override_creds: ignore,
   nooverride_creds: ignore,
-  remount: () => {
-    throw new OptionError("remount is not supported: unmount, and mount again with the options wanted");
+  remount: (draft) => {
+    draft.remount = true;
   },
 };
 
@@ -180,9 +215,12 @@ export function parseOptions(texts: readonly string[]): MountOptions {
     attrTimeout: undefined,
     negativeTimeout: undefined,
     features: {},
+    presentation: [],
     fsync: "auto",
     userXattr: false,
     debug: false,
+    labels: [],
+    remount: false,
     unknown: [],
   };
   const unknown = new Set<string>();
@@ -193,8 +231,14 @@ export function parseOptions(texts: readonly string[]): MountOptions {
       unknown.add(option.split("=", 1)[0] ?? option);
     }
   }
-  const { layers, ...rest } = draft;
-  return { ...rest, lowers: layers.lowers, dataLowers: layers.dataLowers, unknown: [...unknown] };
+  const { layers, presentation, ...rest } = draft;
+  return {
+    ...rest,
+    lowers: layers.lowers,
+    dataLowers: layers.dataLowers,
+    presentation: resolvePresentation(presentation),
+    unknown: [...unknown],
+  };
 }
 
 function isTimeout(option: string): boolean {

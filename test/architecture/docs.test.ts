@@ -77,7 +77,10 @@ describe("the options of the README", () => {
   const options = table(read("README.md"), "## Options").flatMap(([option = ""]) => inBackticks(option));
 
   test.each(options)("%s is known", (option) => {
-    const sample = option.replace(/=SECONDS$|=BYTES$/, "=1").replace(/\[.*$/, "");
+    const sample = option
+      .replace(/\[.*$/, "")
+      .replace(/=(SECONDS|BYTES|UID|GID)$/, "=1")
+      .replace("STORED:SHOWN:COUNT", "0:1:1");
     const { unknown } = parseOptions([sample]);
     expect(unknown).toEqual([]);
   });

@@ -36,10 +36,15 @@ export const areas: Readonly<Record<string, Area>> = {
     mayImport: ["layer/layer.ts", "layer/marks.ts", "contract", "errno.ts", "log.ts"],
     packages: [],
   },
-  mount: { holds: "folder", mayImport: ["contract/features.ts", "sys", "errno.ts", "log.ts"], packages: [] },
+  view: { holds: "folder", mayImport: ["contract", "errno.ts"], packages: [] },
+  mount: {
+    holds: "folder",
+    mayImport: ["contract/features.ts", "contract/presentation.ts", "sys", "errno.ts", "log.ts"],
+    packages: [],
+  },
   composition: {
     holds: ["load.ts", "daemon.ts", "serving-thread.ts", "serve-messages.ts", "serve-mount.ts", "io-thread.ts"],
-    mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "mount"],
+    mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "view", "mount"],
     packages: [
       "node:child_process",
       "node:fs",
@@ -52,7 +57,7 @@ export const areas: Readonly<Record<string, Area>> = {
   },
   cli: {
     holds: "folder",
-    mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "mount", "composition"],
+    mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "view", "mount", "composition"],
     packages: ["commander", "pino", "node:fs", "node:module", "node:path"],
   },
 };
