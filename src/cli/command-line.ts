@@ -28,10 +28,27 @@ export interface PrintCommand {
   readonly text: string;
 }
 
-export type CliCommand = MountCommand | UmountCommand | PrintCommand;
+/** What `mount -o remount` asks for. */
+export interface RemountCommand {
+  readonly kind: "remount";
+  readonly mountpoint: string;
+  /** MS_* bits for mount(2). */
+  readonly flags: number;
+}
+
+export type CliCommand = MountCommand | RemountCommand | UmountCommand | PrintCommand;
 
 /** First arguments that are not the beginning of a bare mount. */
-const ownWords: ReadonlySet<string> = new Set(["mount", "umount", "help", "-h", "--help", "-V", "--version"]);
+const ownWords: ReadonlySet<string> = new Set([
+  "mount",
+  "mount-helper",
+  "umount",
+  "help",
+  "-h",
+  "--help",
+  "-V",
+  "--version",
+]);
 
 const exitCodeText = `
 Exit codes:
@@ -54,11 +71,19 @@ Options of -o (repeatable, separated by commas):
   redirect_dir=on|follow|nofollow|off, index=on|off, metacopy=on|off, xino=on|auto|off,
   uuid=on|auto|null|off as with the kernel's overlayfs, by default follow, off, off, auto, auto;
                         nfs_export=off and verity=off are all that there is of these two
+  uidmapping=STORED:SHOWN:COUNT[:...], gidmapping=STORED:SHOWN:COUNT[:...]
+                        owners as the layers have them, and as they are shown
+  squash_to_root, squash_to_uid=UID, squash_to_gid=GID
+                        everything is shown as this owner's
+  static_nlink          directories show a link count of 1
+  noacl, noxattrs=1     without ACLs, or without all xattrs
   timeout=SECONDS       how long the kernel may keep names and attributes (default: for good);
                         also entry_timeout=, attr_timeout=, negative_timeout=
   allow_other           everyone may use the mount: the default for root
   allow_root            root alone may use it
   max_read=BYTES, fsname=NAME, subtype=NAME, debug
+  remount               other flags for a mount that is there
+  context=LABEL         for SELinux; also fscontext=, defcontext=, rootcontext=
   ro rw nosuid suid nodev dev noexec exec noatime relatime strictatime sync dirsync
                         and the other generic options of mount(8)
 Unknown options are named on stderr and ignored.
@@ -110,6 +135,22 @@ export function parseCommandLine(args: readonly string[], version: string): CliC
       command = mountCommand(positionals, flags);
     });
 
+  settle(program.command("mount-helper", { hidden: true }))
+    .description("mount, called as mount(8) and containerd call their helpers; bin/veneer is this by the name mount.*")
+    .argument("[positionals...]")
+    .usage("<source> <mountpoint> [-sfnv] [-o <options>] [-t <type>]")
+    .option("-o <options>", "mount options", collect, [])
+    .option("-f", "only look at the arguments")
+    .option("-s, --sloppy", "ignored: unknown options never fail")
+    .option("-n, --no-mtab", "ignored")
+    .option("-v, --verbose", "ignored")
+    .option("-N, --namespace <namespace>", "heeded by bin/veneer, which enters it")
+    .option("-t <type>", "ignored")
+    .action((positionals: string[], flags: HelperFlags) => {
+      const wanted = mountCommand(positionals, { ...bareFlags, o: flags.o });
+      command = flags.f === true ? { kind: "print", text: "" } : wanted;
+    });
+
   settle(program.command("umount"))
     .description("unmount; returns when all is written and the daemon is gone")
     .argument("<mountpoint>")
@@ -142,8 +183,16 @@ interface MountFlags {
   readonly logLevel: LogLevel;
 }
 
+const bareFlags: Omit<MountFlags, "o"> = { lower: [], logLevel: "info" };
+
+/** Those of mount(8) for its helpers; the ones that are ignored left out. */
+interface HelperFlags {
+  readonly o: readonly string[];
+  readonly f?: boolean;
+}
+
 /** @param positionals one or two: the mountpoint is the last */
-function mountCommand(positionals: readonly string[], flags: MountFlags): MountCommand {
+function mountCommand(positionals: readonly string[], flags: MountFlags): MountCommand | RemountCommand {
   const parsed = parseOptions(flags.o);
   const mountpoint = positionals.at(-1);
   if (mountpoint === undefined || mountpoint === "") {
@@ -153,6 +202,9 @@ function mountCommand(positionals: readonly string[], flags: MountFlags): MountC
     throw new OptionError(
       `too many arguments (${positionals.join(" ")}): give one mountpoint, and the options as one word after each -o`,
     );
+  }
+  if (parsed.remount) {
+    return { kind: "remount", mountpoint, flags: parsed.flags };
   }
   for (const [name, value] of [
     ["--upper", flags.upper],

@@ -19,6 +19,11 @@ async function run(command: CliCommand): Promise<Outcome> {
       await unmountAndWait(command.mountpoint, umountPatience);
       return done;
     }
+    case "remount": {
+      const { remount } = await import("../mount/remount.ts");
+      remount(command.mountpoint, command.flags);
+      return done;
+    }
     case "mount":
       return command.foreground ? mountHere(command) : clearUp(command);
   }

@@ -1,12 +1,11 @@
 /** Unmounting by the user's order: what is at the mountpoint must be ours. */
-import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
+import { Errno, errnoName, FsError } from "../errno.ts";
 import { UnmountFlag, unmount } from "../sys/mount.ts";
-import { readLink } from "../sys/names.ts";
-import { closeDescriptor, descriptorPath, OpenFlag, openAt, workingDirectory } from "../sys/open.ts";
 import { newestProcessNamed, processLives } from "../sys/proc.ts";
 import { isDead } from "./dead-mount.ts";
 import { MountError } from "./mount-error.ts";
 import { readMounts, topMountAt } from "./mountinfo.ts";
+import { canonicalPath, findOwnMount } from "./own-mount.ts";
 
 /** The name under which ps and `veneer umount` find the daemon of a FUSE connection. */
 export function daemonName(connection: number): string {
@@ -19,14 +18,7 @@ export function daemonName(connection: number): string {
  * @throws MountError where there is none, where it is busy, or where the daemon goes on
  */
 export async function unmountAndWait(mountpoint: string, patience: number): Promise<void> {
-  const path = canonicalPath(mountpoint);
-  const entry = topMountAt(readMounts(), path);
-  if (entry === undefined) {
-    throw new MountError("unmount", `${mountpoint} is not a mountpoint: nothing is to be unmounted`);
-  }
-  if (entry.type !== "fuse.veneer") {
-    throw new MountError("unmount", `${mountpoint} is not a veneer mount but one of type ${entry.type}: use umount`);
-  }
+  const { path, entry } = findOwnMount(mountpoint, { kind: "unmount", verb: "unmounted" });
   // An earlier daemon of that name may still be about, having served a mount that had the number before.
   const daemon = newestProcessNamed(daemonName(entry.minor));
   try {
@@ -51,36 +43,13 @@ export async function unmountAndWait(mountpoint: string, patience: number): Prom
  * Touches nothing else.
  */
 export function clearDeadMount(mountpoint: string): void {
-  let path: string;
-  try {
-    path = canonicalPath(mountpoint);
-  } catch (error) {
-    if (error instanceof MountError) {
-      return;
-    }
-    throw error;
+  const path = canonicalPath(mountpoint);
+  if (path === undefined) {
+    return;
   }
   const entry = topMountAt(readMounts(), path);
   if (entry?.type.startsWith("fuse.") && isDead(path)) {
     unmount(path, UnmountFlag.noFollow | UnmountFlag.detach);
-  }
-}
-
-/** Looks no further than the mountpoint itself, so that a mount whose daemon is dead or stuck can be unmounted too. */
-function canonicalPath(mountpoint: string): string {
-  let fd: number;
-  try {
-    fd = openAt(workingDirectory, mountpoint, OpenFlag.path);
-  } catch (error) {
-    if (isErrno(error, Errno.ENOENT, Errno.ENOTDIR)) {
-      throw new MountError("unmount", `${mountpoint} does not exist: nothing is to be unmounted`, { cause: error });
-    }
-    throw error;
-  }
-  try {
-    return readLink(workingDirectory, descriptorPath(fd)).toString("latin1");
-  } finally {
-    closeDescriptor(fd);
   }
 }
 

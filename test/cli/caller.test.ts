@@ -136,12 +136,12 @@ describe("options", () => {
   it("that are unknown are named once on stderr and ignored; those for others are not named", async () => {
     const result = await stand.veneer(
       "-o",
-      "lowerdir=lower,squash_to_uid=0,frob,,x-y.z,user=root",
+      "lowerdir=lower,yarg=0,frob,,x-y.z,user=root",
       "-o",
       "nofail,frob=2,",
       "mnt",
     );
-    expect(result).toEqual({ ...success, stderr: "veneer: ignoring unknown options squash_to_uid, frob\n" });
+    expect(result).toEqual({ ...success, stderr: "veneer: ignoring unknown options yarg, frob\n" });
   });
 
   /** Per-mount options and those of the superblock, sorted. */
@@ -203,6 +203,24 @@ describe("ways to call it", () => {
     const wanted = { ...success, stdout: "from the lower\n" };
     expect(await stand.shell(`./fuse-overlayfs ${mount}`)).toEqual(wanted);
     expect(await stand.shell(`PATH=$PWD:$PATH fuse-overlayfs ${mount}`)).toEqual(wanted);
+  });
+
+  it("in every order that podman, buildah and mount(8) have, with empty options and quotes", async () => {
+    const l = "lowerdir=lower";
+    const u = "upperdir=upper,workdir=work";
+    const calls = [
+      ["-o", `${l},${u},,volatile`, "mnt"],
+      ["any", "mnt", "-o", `${l},`, "-o", `,${u},`],
+      ["-o", `${l},${u}`, "any", "mnt"],
+      ["mnt", `-o${l}`, "-o", "", "-o", `${u},private`],
+      ["-o", `context="u:o:t:s0:c1,c2",${l},${u},rw,noexec`, "mnt"],
+      ["-o", `${l},fsync=0,timeout=10,${u},threaded=1,writeback=0`, "mnt"],
+    ];
+    for (const call of calls) {
+      expect(await stand.veneer(...call), call.join(" ")).toEqual(success);
+      const line = "cat mnt/file && echo x >mnt/new && $V umount mnt && cat upper/new && rm -rf upper/new work/work";
+      expect(await stand.shell(line), call.join(" ")).toMatchObject({ status: 0, stdout: "from the lower\nx\n" });
+    }
   });
 
   it("without any environment, as mount(8) calls its helpers", async () => {

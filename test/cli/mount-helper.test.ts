@@ -1,0 +1,115 @@
+/** As a helper of mount(8), of an fstab and of containerd: /sbin/mount.fuse.veneer, which is bin/veneer by another name. */
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Descriptors, descriptorsOf, Stand, veneerProgram } from "./stand.ts";
+
+const success = { status: 0, stdout: "", stderr: "" };
+const layers = "lowerdir=lower,upperdir=upper,workdir=work";
+let stand: Stand;
+
+beforeEach(() => {
+  stand = new Stand();
+  mkdirSync(join(stand.path, "sbin"));
+  symlinkSync(veneerProgram, join(stand.path, "sbin/mount.fuse.veneer"));
+});
+
+afterEach(() => stand.remove());
+
+/** The line in a mount namespace where /sbin has the helper too, and mount(8) finds it. */
+function withHelper(line: string): Promise<object> {
+  const sbin = 'mount -t overlay -o "lowerdir=$PWD/sbin:$(readlink -f /sbin)" none "$(readlink -f /sbin)"';
+  return stand.run("unshare", "--mount", "sh", "-c", `${sbin} && ${line}`);
+}
+
+describe("mount(8)", () => {
+  it("mounts, remounts and unmounts the type fuse.veneer", async () => {
+    const options = "findmnt -n -o FS-OPTIONS,VFS-OPTIONS --mountpoint $PWD/mnt";
+    const line = `mount -t fuse.veneer any mnt -o lowerdir=$PWD/lower -o upperdir=$PWD/upper,workdir=$PWD/work,nodev &&
+      echo 1 >mnt/one && mount -o remount,ro mnt && { touch mnt/two; echo $?; ${options} | grep -o -w ro; } 2>/dev/null
+      mount -o remount,rw mnt && echo 2 >mnt/two && umount mnt && cat upper/one upper/two`;
+    expect(await withHelper(line)).toEqual({ ...success, stdout: "1\nro\nro\n1\n2\n" });
+    expect(await stand.processesAfter(5_000)).toEqual([]);
+  });
+
+  it("mounts what an fstab says, with all that it says to others", async () => {
+    const others = "user,users,nofail,noauto,auto,_netdev,x-systemd.requires=/srv,X-any,comment=c,suid,exec";
+    const absolute = layers.replaceAll("=", `=${stand.path}/`);
+    writeFileSync(join(stand.path, "fstab"), `none ${stand.path}/mnt fuse.veneer ${absolute},${others} 0 0\n`);
+    expect(await withHelper("mount --fstab fstab $PWD/mnt && cat mnt/file && umount mnt")).toEqual({
+      ...success,
+      stdout: "from the lower\n",
+    });
+  });
+
+  it("says why it can't", async () => {
+    expect(await withHelper("mount -t fuse.veneer any mnt -o lowerdir=/absent; echo $?; mountpoint -q mnt")).toEqual({
+      status: 32,
+      stdout: "33\n",
+      stderr: "veneer: lowerdir /absent does not exist: create the directory, or correct the path\n",
+    });
+  });
+
+  it("mounts in another mount namespace, whose paths hold", async () => {
+    const line = `mount -t tmpfs none upper && unshare --mount sh -c 'mount -t tmpfs none lower && echo there >lower/file && touch ready && exec sleep 30' &
+      pid=$!; while ! [ -e ready ]; do sleep 0.02; done
+      mount -N $pid -t fuse.veneer any $PWD/mnt -o lowerdir=$PWD/lower && nsenter --mount=/proc/$pid/ns/mnt cat $PWD/mnt/file; ls mnt; kill $pid`;
+    expect(await withHelper(line)).toEqual({ ...success, stdout: "there\n" });
+  });
+});
+
+describe("the helper", () => {
+  const helper = (...args: string[]) => stand.run("env", "-i", join(stand.path, "sbin/mount.fuse.veneer"), ...args);
+
+  it("needs no environment, takes the flags of mount(8), and lets go of the caller's descriptors", async () => {
+    expect(await helper("any", "mnt", "-s", "-n", "-v", "-o", `rw,${layers},dev,suid`, "-t", "fuse.veneer")).toEqual(
+      success,
+    );
+    expect(await stand.shell("cat mnt/file && $V umount mnt")).toEqual({ ...success, stdout: "from the lower\n" });
+  });
+
+  it("with -f looks at its arguments alone", async () => {
+    expect(await helper("any", "mnt", "-f", "-o", layers)).toEqual(success);
+    expect(await helper("any", "mnt", "-f", "-o", "upperdir=upper")).toMatchObject({ status: 1 });
+    expect(stand.mounts()).toEqual([]);
+  });
+
+  it("gives a mount without an upper no right to write", async () => {
+    expect(await helper("any", "mnt", "-o", "lowerdir=lower")).toEqual(success);
+    expect(await helper("any", "mnt", "-o", "remount,rw")).toEqual({
+      ...success,
+      status: 38,
+      stderr: "veneer: mnt has no upperdir, so that it stays read-only: mount it with one\n",
+    });
+    expect(await stand.shell("touch mnt/x")).toMatchObject({ stderr: expect.stringContaining("Read-only") });
+  });
+
+  it("does not make read-only what is being written to", async () => {
+    await stand.mount();
+    const line = 'exec 5>mnt/open; "$V" -o remount,ro mnt; echo $?; exec 5>&-; "$V" -o remount,ro mnt && touch mnt/x';
+    const { stdout, stderr } = await stand.shell(line);
+    expect(stdout).toBe("38\n");
+    expect(stderr).toMatch(/^veneer: mnt can't become read-only, as files in it are open for writing.*\n.*Read-only/);
+  });
+
+  it("remounts only what is ours and is there", async () => {
+    expect(await helper("any", "mnt", "-o", "remount,ro")).toMatchObject({
+      status: 35,
+      stderr: "veneer: mnt is not a mountpoint: nothing is to be remounted\n",
+    });
+    expect(await helper("any", "absent", "-o", "remount,ro")).toMatchObject({ status: 35 });
+    expect(await helper("any", "/proc", "-o", "remount,ro")).toMatchObject({ status: 35 });
+  });
+});
+
+describe("containerd's types fuse3.X", () => {
+  it("by mount.fuse3, which starts a program of that name", async () => {
+    symlinkSync(veneerProgram, join(stand.path, "veneer"));
+    const argv = ["any", "mnt", "-o", "lowerdir=lower", "-o", "upperdir=upper,workdir=work", "-t", "veneer"];
+    const path = `PATH=${stand.path}:/usr/sbin:/usr/bin:/sbin:/bin`;
+    expect(await stand.run("env", path, "mount.fuse3", ...argv)).toEqual(success);
+    const open: Descriptors = descriptorsOf(stand.onlyProcess());
+    expect([0, 1, 2].map((fd) => open.get(fd))).toEqual(["/dev/null", "/dev/null", "/dev/null"]);
+    expect(await stand.shell("cat mnt/file && umount mnt")).toEqual({ ...success, stdout: "from the lower\n" });
+  });
+});
