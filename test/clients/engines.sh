@@ -60,10 +60,12 @@ both() {
     times+=("$store $(((${EPOCHREALTIME/./} - from) / 1000)) ms")
   done
   if [ $status = 0 ]; then
-    diff "$state/kernel.out" "$state/veneer.out" | grep '^[<>]' | grep -v -F -f "$state/justified" >"$state/why"
+    diff "$state/kernel.out" "$state/veneer.out" | grep '^[<>]' >"$state/differences"
+    grep -v -F -f "$state/justified" "$state/differences" >"$state/why"
     [ ! -s "$state/why" ] || status=1
+    times+=("$(grep -c -F -f "$state/justified" "$state/differences") justified lines differ")
   fi
-  report $status "$name (${times[*]})"
+  report $status "$name ($(IFS=,; echo "${times[*]}"))"
 }
 
 here_podman() { podman_in "$store" "$@"; }
