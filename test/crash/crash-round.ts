@@ -58,8 +58,8 @@ export class CrashRound implements Round<CrashPoint> {
     }
     this.#tally.kills += 1;
     await stand.clearKilled();
-    // Who mounts first cleans the workdir.
-    if (stand.isForKernel && numbersFor(`who mounts first: ${crashLabel(point)}`)(2) === 0) {
+    // Who mounts first cleans the workdir; until then a file has the links that were staged.
+    if (stand.isKernelsUpper && numbersFor(`who mounts first: ${crashLabel(point)}`)(2) === 0) {
       await this.#askKernel([[directory, label, point]]);
       await stand.mountVeneer();
     } else {

@@ -80,6 +80,11 @@ export class Stand {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
+  /** Whether the kernel's overlayfs can have it for an upper, too: then it cleans the workdir, as Veneer does. */
+  get isKernelsUpper(): boolean {
+    return this.form === "device";
+  }
+
   /** Whether the kernel's overlayfs can show what is in the upper. */
   get isForKernel(): boolean {
     return this.form !== "beside";
@@ -180,8 +185,9 @@ export class Stand {
    */
   async byKernel<T>(look: () => Promise<T>): Promise<T> {
     const { upper, work, ...paths } = this.#paths;
-    const layers =
-      this.form === "device" ? { ...paths, upper, work } : { ...paths, lowers: [upper, ...paths.lowers], upper: null };
+    const layers = this.isKernelsUpper
+      ? { ...paths, upper, work }
+      : { ...paths, lowers: [upper, ...paths.lowers], upper: null };
     await mountOverlay("kernel", { work: null, ...layers });
     try {
       return await look();
