@@ -62,6 +62,13 @@ writeFileSync(file.replace(/js$/, "cache"), Buffer.concat([data, checksum]));
 `;
 
 export default defineConfig([
+  {
+    // What the main thread loads for one of the transports.
+    input: { "serve-fuse-native": "src/serve-fuse-native.ts" },
+    platform: "node" as const,
+    transform,
+    output: { ...output, entryFileNames: "[name].cjs" },
+  },
   ...Object.keys(programs).map((name) => ({
     input: { [name]: "src/load.ts" },
     platform: "node" as const,

@@ -3,7 +3,7 @@
  * own, and ends with the mount. Whatever fails on the way, the steps before it are undone.
  */
 import { asStored } from "./contract/presentation.ts";
-import { Errno, errnoName, FsError } from "./errno.ts";
+import { Errno, FsError } from "./errno.ts";
 import { defaultFuseSettings, type FuseSettings } from "./fuse/settings.ts";
 import { type DirectoryLayer, openLowerLayer, openUpperLayers } from "./layer/directory-layer.ts";
 import type { Logger } from "./log.ts";
@@ -30,8 +30,9 @@ import { readMounts } from "./mount/mountinfo.ts";
 import type { MountOptions } from "./mount/options.ts";
 import type { MountPlan } from "./mount/plan.ts";
 import { daemonName } from "./mount/unmount.ts";
-import type { LayerDescriptor, ServeRequest } from "./serve-messages.ts";
-import type { ServingEnd, ServingThread } from "./serving-thread.ts";
+import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
+import type { Serving, ServingEnd, ServingThread, UnservedMount } from "./serving-thread.ts";
+import { startFailure } from "./start-failure.ts";
 import { connectionLives } from "./sys/fuse-control.ts";
 import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./sys/open.ts";
 import { changeDirectory, raiseDescriptorLimit, setThreadName, setUmask } from "./sys/process.ts";
@@ -60,33 +61,58 @@ interface Prepared {
 /**
  * Mounts, and serves until the mount is gone. The process is the mount's afterwards: its umask, working directory and
  * name are changed, and it is expected to exit when this returns.
- * @param thread fresh: it serves this mount alone
+ * @param thread fresh: it serves this mount alone, or none where another transport is chosen
  * @returns when nothing is mounted any more. The serving thread may be stuck nevertheless: leave by `exitNow`
  * @throws MountError with the sentence for the user; nothing is mounted then. The thread is still there
  */
 export async function runMount(plan: MountPlan, thread: ServingThread, host: MountHost): Promise<void> {
   const prepared = prepare(plan);
   const readOnly = prepared.upper === undefined;
-  const live = mountDirect(prepared.device, prepared.mountpoint, plan.options, readOnly);
+  const { live, serve } = await mountBy(plan, prepared, thread, host.log);
+  const about = { mountpoint: live.path, transport: plan.transport };
   try {
     setUmask(0);
     changeDirectory("/");
     setThreadName(daemonName(live.connection));
-    thread.serve(serveRequest(prepared, plan, host.log), host.log);
-    await becomeReady(thread, plan, host);
+    const serving = serve();
+    await becomeReady(serving, plan, host);
     host.onReady();
-    host.log.info({ mountpoint: live.path, lowers: prepared.lowers.length, readOnly }, "mounted");
-    const reason = await Promise.race([host.stop, thread.ended]);
+    host.log.info({ ...about, lowers: prepared.lowers.length, readOnly }, "mounted");
+    const reason = await Promise.race([host.stop, serving.ended]);
     if (typeof reason === "string") {
-      await takeDown(live, thread, host.log, reason);
+      await takeDown(live, serving, host.log, reason);
     } else if (reason.failure !== undefined) {
       host.log.error({ reason: reason.failure.what }, "serving ended by a failure");
       throw new MountError("internal", `the mount at ${live.path} could not be served any longer: see the log`);
     }
-    host.log.info({ mountpoint: live.path }, "unmounted");
+    host.log.info(about, "unmounted");
   } finally {
-    removeRemains(live, host.log);
+    await removeRemains(live, host.log);
   }
+}
+
+async function mountBy(
+  plan: MountPlan,
+  prepared: Prepared,
+  thread: ServingThread,
+  log: Logger,
+): Promise<UnservedMount> {
+  const request = overlayRequest(prepared, plan, log);
+  const readOnly = prepared.upper === undefined;
+  if (plan.transport === "fuse-native") {
+    const { mountByFuseNative } = await import("./fuse-native-mount.ts");
+    closeDescriptor(prepared.device);
+    return mountByFuseNative(request, plan, prepared.mountpoint, readOnly, log);
+  }
+  const { device } = prepared;
+  const settings = fuseSettings(plan.options);
+  return {
+    live: mountDirect(device, prepared.mountpoint, plan.options, readOnly),
+    serve() {
+      thread.serve({ ...request, device, settings, debug: log.debugEnabled }, log);
+      return thread;
+    },
+  };
 }
 
 function prepare(plan: MountPlan): Prepared {
@@ -156,18 +182,13 @@ function openLayer<T>(directory: FoundDirectory, open: () => T): T {
   }
 }
 
-function serveRequest(
-  prepared: Prepared,
-  { options, features }: MountPlan,
-  log: Logger,
-): Omit<ServeRequest, "logBacklog"> {
+function overlayRequest(prepared: Prepared, { options, features }: MountPlan, log: Logger): OverlayRequest {
   const withoutUuid = features.uuid === "off" && goWithoutUuid(prepared, log);
   const descriptorOf = ({ fd, traits }: DirectoryLayer): LayerDescriptor => ({
     fd,
     traits: { ...traits, withoutUuid },
   });
   return {
-    device: prepared.device,
     lowers: prepared.lowers.map(descriptorOf),
     dataLowers: prepared.dataLowers.map(descriptorOf),
     upper: prepared.upper && descriptorOf(prepared.upper),
@@ -176,8 +197,6 @@ function serveRequest(
     fsync: options.fsync,
     userXattr: options.userXattr,
     presentation: options.presentation === asStored ? undefined : options.presentation,
-    settings: fuseSettings(options),
-    debug: log.debugEnabled,
   };
 }
 
@@ -202,10 +221,10 @@ function fuseSettings(options: MountOptions): FuseSettings {
 }
 
 /** @throws MountError where the mount does not become usable */
-async function becomeReady(thread: ServingThread, plan: MountPlan, host: MountHost): Promise<void> {
+async function becomeReady(serving: Serving, plan: MountPlan, host: MountHost): Promise<void> {
   const first = await Promise.race([
-    thread.ready.then(() => "ready" as const),
-    thread.ended,
+    serving.ready.then(() => "ready" as const),
+    serving.ended,
     host.stop.then((reason) => ({ stopped: reason })),
     after(patience.ready).then(() => "late" as const),
   ]);
@@ -221,39 +240,18 @@ async function becomeReady(thread: ServingThread, plan: MountPlan, host: MountHo
   throw startFailure(plan.options, first.failure, host.log);
 }
 
-function startFailure({ upper, work }: MountOptions, failure: ServingEnd["failure"], log: Logger): MountError {
-  if (failure === undefined) {
-    return new MountError("refused", "the mount was taken away before it was ready: something unmounts it");
-  }
-  log.error({ reason: failure.what }, "the mount could not be served");
-  const what = failure.what.split("\n", 1)[0]?.replace(/^\w*Error: |: E[A-Z0-9]+$/g, "");
-  switch (failure.code) {
-    case undefined:
-      return new MountError("internal", `the mount could not be served (${what})`);
-    case Errno.EROFS:
-      return new MountError("layer", `workdir ${work} is on a read-only file system: give one that can be written`);
-    case Errno.EACCES:
-    case Errno.EPERM:
-      return new MountError("layer", `workdir ${work} or upperdir ${upper} may not be written by this user (${what})`);
-    case Errno.EBUSY:
-      return new MountError("layer", `workdir ${work} can't be used again (${what})`);
-    default:
-      return new MountError("layer", `the layers could not be set up, ${errnoName(failure.code)} (${what})`);
-  }
-}
-
 /** Unmounts by order: gently if no one uses the mount, else with its data synced and its users cut off. */
-async function takeDown(live: LiveMount, thread: ServingThread, log: Logger, reason: string): Promise<void> {
+async function takeDown(live: LiveMount, serving: Serving, log: Logger, reason: string): Promise<void> {
   log.info({ reason }, "unmounting");
-  if (unmountLive(live, false) === "busy") {
+  if ((await unmountLive(live, false)) === "busy") {
     log.warn({ mountpoint: live.path }, "the mount is busy: it is synced and detached");
     await syncMount(live, log);
-    unmountLive(live, true);
+    await unmountLive(live, true);
   }
-  let end = await endWithin(thread, patience.users);
+  let end = await endWithin(serving, patience.users);
   if (end === undefined) {
     log.warn({}, "the mount still has users, or copies elsewhere: they are cut off");
-    end = await endWithin(thread, cutConnection(live) ? patience.end : patience.cutEnd);
+    end = await endWithin(serving, cutConnection(live) ? patience.end : patience.cutEnd);
   }
   if (end?.failure !== undefined) {
     log.error({ reason: end.failure.what }, "serving ended by a failure");
@@ -261,8 +259,8 @@ async function takeDown(live: LiveMount, thread: ServingThread, log: Logger, rea
 }
 
 /** How serving ended; undefined if it goes on after so many milliseconds. */
-function endWithin(thread: ServingThread, milliseconds: number): Promise<ServingEnd | undefined> {
-  return Promise.race([thread.ended, after(milliseconds)]);
+function endWithin(serving: Serving, milliseconds: number): Promise<ServingEnd | undefined> {
+  return Promise.race([serving.ended, after(milliseconds)]);
 }
 
 /**
@@ -292,9 +290,9 @@ async function syncMount(live: LiveMount, log: Logger): Promise<void> {
 }
 
 /** After an abort the mount is still in the tree, dead; after a failure it is there and not served. */
-function removeRemains(live: LiveMount, log: Logger): void {
+async function removeRemains(live: LiveMount, log: Logger): Promise<void> {
   try {
-    unmountLive(live, true);
+    await unmountLive(live, true);
     if (!connectionLives(live.device)) {
       unmountDead(live);
     }

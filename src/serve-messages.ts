@@ -4,9 +4,8 @@ import type { Presentation } from "./contract/presentation.ts";
 import type { FuseSettings } from "./fuse/settings.ts";
 import type { LayerTraits } from "./layer/directory-layer.ts";
 
-/** From the main thread, once: all that there is to serve. Descriptors are the process's, so numbers suffice. */
-export interface ServeRequest {
-  readonly device: number;
+/** What an overlay is made of. Descriptors are the process's, so numbers suffice. */
+export interface OverlayRequest {
   /** Topmost first. */
   readonly lowers: readonly LayerDescriptor[];
   readonly dataLowers: readonly LayerDescriptor[];
@@ -17,6 +16,11 @@ export interface ServeRequest {
   readonly userXattr: boolean;
   /** Undefined: everything is shown as it is stored. */
   readonly presentation: Presentation | undefined;
+}
+
+/** From the main thread, once: all that there is to serve. */
+export interface ServeRequest extends OverlayRequest {
+  readonly device: number;
   readonly settings: FuseSettings;
   readonly debug: boolean;
   /** One Int32: lines for the log that are under way to the main thread. */

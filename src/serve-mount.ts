@@ -6,14 +6,11 @@ import { join } from "node:path";
 import { parentPort } from "node:worker_threads";
 import { FsError } from "./errno.ts";
 import { serve } from "./fuse/session.ts";
-import { DirectoryLayer } from "./layer/directory-layer.ts";
 import type { Logger } from "./log.ts";
-import { OverlayFilesystem } from "./overlay/filesystem.ts";
-import type { LayerDescriptor, LogLevelName, ServeMessage, ServeRequest } from "./serve-messages.ts";
+import { makeOverlay } from "./make-overlay.ts";
+import type { LogLevelName, ServeMessage, ServeRequest } from "./serve-messages.ts";
 import { runJob } from "./sys/jobs.ts";
-import { collectGarbage } from "./sys/memory.ts";
 import { isBeingKilled } from "./sys/proc.ts";
-import { PresentedFilesystem } from "./view/presented-filesystem.ts";
 
 const port = parentPort;
 if (port === null) {
@@ -64,32 +61,11 @@ function describe(error: Error): string {
   return error.cause instanceof Error ? `${stack}\ncaused by ${describe(error.cause)}` : stack;
 }
 
-function layerOf({ fd, traits }: LayerDescriptor): DirectoryLayer {
-  return new DirectoryLayer(fd, traits);
-}
-
 function run(request: ServeRequest): void {
   const log = remoteLogger(request.debug, request.logBacklog);
-  const upper = request.upper && layerOf(request.upper);
-  const work = request.work && layerOf(request.work);
   serve({
     device: request.device,
-    makeFilesystem: (jobs, notifier) => {
-      const overlay = new OverlayFilesystem({
-        ...(upper && { upper }),
-        ...(work && { work }),
-        lowers: request.lowers.map(layerOf),
-        dataLowers: request.dataLowers.map(layerOf),
-        features: request.features,
-        fsync: request.fsync,
-        userXattr: request.userXattr,
-        log,
-        jobs,
-        notifier,
-        releaseMemory: collectGarbage,
-      });
-      return request.presentation === undefined ? overlay : new PresentedFilesystem(overlay, request.presentation);
-    },
+    makeFilesystem: (jobs, notifier) => makeOverlay(request, log, jobs, notifier),
     runJob,
     isBeingKilled,
     ioThreadFile: join(import.meta.dirname, "io-thread.js"),

@@ -2,10 +2,24 @@
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Logger } from "./log.ts";
+import type { LiveMount } from "./mount/mount-direct.ts";
 import type { ServeMessage, ServeRequest } from "./serve-messages.ts";
 
 /** How serving ended: of itself because the mount went, or by a failure. */
 export type ServingEnd = { readonly failure: { readonly code: number | undefined; readonly what: string } | undefined };
+
+/** Whoever serves a mount, by whichever transport. */
+export interface Serving {
+  /** Resolves when the kernel's INIT has been answered. */
+  readonly ready: Promise<void>;
+  /** Resolves when nothing is served any more, all log lines being written. */
+  readonly ended: Promise<ServingEnd>;
+}
+
+export interface UnservedMount {
+  readonly live: LiveMount;
+  serve(): Serving;
+}
 
 /**
  * Young objects of a request are few, and room that was once made for them is never given back: so little of it. How many
@@ -13,12 +27,11 @@ export type ServingEnd = { readonly failure: { readonly code: number | undefined
  */
 const heapLimits = { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 16 * 1024 } as const;
 
-export class ServingThread {
+export class ServingThread implements Serving {
   readonly #worker: Worker;
   readonly #logBacklog = new SharedArrayBuffer(4);
   #log: Logger | undefined;
   #failure: ServingEnd["failure"];
-  /** Resolves when the kernel's INIT has been answered. */
   readonly ready: Promise<void>;
   /** Resolves when the thread is gone, all its log lines being written. */
   readonly ended: Promise<ServingEnd>;

@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { OptionError } from "../mount/option-error.ts";
 import { parseOptions } from "../mount/options.ts";
-import { type MountPlan, makePlan } from "../mount/plan.ts";
+import { type MountPlan, makePlan, type Transport, transports } from "../mount/plan.ts";
 import { exitCodeHelp } from "./exit-codes.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
@@ -79,7 +79,7 @@ Options of -o (repeatable, separated by commas):
   noacl, noxattrs=1     without ACLs, or without all xattrs
   timeout=SECONDS       how long the kernel may keep names and attributes (default: for good);
                         also entry_timeout=, attr_timeout=, negative_timeout=
-  allow_other           everyone may use the mount: the default for root
+  allow_other           everyone may use the mount: the default, but not over fuse-native
   allow_root            root alone may use it
   max_read=BYTES, fsname=NAME, subtype=NAME, debug
   remount               other flags for a mount that is there
@@ -126,6 +126,14 @@ export function parseCommandLine(args: readonly string[], version: string): CliC
     .option("--lower <dir>", "a lower layer, topmost first (repeatable); behind those of lowerdir=", collect, [])
     .option("--upper <dir>", "as -o upperdir=DIR, but taken literally")
     .option("--work <dir>", "as -o workdir=DIR, but taken literally")
+    .addOption(
+      new Option(
+        "--transport <transport>",
+        "who speaks with the kernel: Veneer, or libfuse 2 by the package fuse-native",
+      )
+        .choices(transports)
+        .default("direct"),
+    )
     .option("-f, --foreground", "stay in the foreground, log to stderr")
     .option("-d, --debug", "foreground, with two log lines for each request")
     .option("--log-file <file>", "append log lines (JSON) to this file instead of syslog or stderr")
@@ -177,13 +185,14 @@ interface MountFlags {
   readonly lower: readonly string[];
   readonly upper?: string;
   readonly work?: string;
+  readonly transport: Transport;
   readonly foreground?: boolean;
   readonly debug?: boolean;
   readonly logFile?: string;
   readonly logLevel: LogLevel;
 }
 
-const bareFlags: Omit<MountFlags, "o"> = { lower: [], logLevel: "info" };
+const bareFlags: Omit<MountFlags, "o"> = { lower: [], transport: "direct", logLevel: "info" };
 
 /** Those of mount(8) for its helpers; the ones that are ignored left out. */
 interface HelperFlags {
@@ -216,12 +225,13 @@ function mountCommand(positionals: readonly string[], flags: MountFlags): MountC
       throw new OptionError(`${name} needs a path, but what follows it is empty`);
     }
   }
-  const plan = makePlan(mountpoint, {
+  const options = {
     ...parsed,
     lowers: [...parsed.lowers, ...flags.lower],
     upper: flags.upper ?? parsed.upper,
     work: flags.work ?? parsed.work,
-  });
+  };
+  const plan = makePlan(mountpoint, options, flags.transport);
   const debug = flags.debug === true || parsed.debug;
   return {
     kind: "mount",

@@ -2,7 +2,7 @@
 import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
 import { openFuseDevice } from "../sys/device.ts";
 import { connectionLives, cutFuseConnection } from "../sys/fuse-control.ts";
-import { mount, UnmountFlag, unmount } from "../sys/mount.ts";
+import { mount, UnmountFlag, unmount, unmountAside } from "../sys/mount.ts";
 import { readProcFile } from "../sys/proc.ts";
 import { Capability, hasCapability } from "../sys/process.ts";
 import { isDead } from "./dead-mount.ts";
@@ -55,6 +55,8 @@ export interface LiveMount {
   readonly id: number;
   /** The minor number of its device, which is also the number of its FUSE connection. */
   readonly connection: number;
+  /** Whether this very thread serves it, and so must not wait for it. */
+  readonly isServedHere: boolean;
 }
 
 /**
@@ -62,13 +64,23 @@ export interface LiveMount {
  * @throws MountError where the kernel refuses; nothing is mounted then
  */
 export function mountDirect(device: number, at: FoundDirectory, options: MountOptions, readOnly: boolean): LiveMount {
-  const type = `fuse.${options.subtype}`;
   const flags = readOnly ? options.flags | MountFlag.readOnly : options.flags;
   try {
-    mount(options.source, at.given, type, flags, mountData(device, options));
+    mount(options.source, at.given, `fuse.${options.subtype}`, flags, mountData(device, options));
   } catch (error) {
     throw error instanceof FsError ? refusal(at, error) : error;
   }
+  return adoptMount(device, at, options, false);
+}
+
+/** What has just been mounted at the mountpoint, given its propagation. @throws MountError where it is gone; no mount is left */
+export function adoptMount(
+  device: number,
+  at: FoundDirectory,
+  options: MountOptions,
+  isServedHere: boolean,
+): LiveMount {
+  const type = `fuse.${options.subtype}`;
   const path = at.path ?? at.given;
   try {
     if (options.propagation !== 0) {
@@ -78,7 +90,7 @@ export function mountDirect(device: number, at: FoundDirectory, options: MountOp
     if (entry === undefined || entry.type !== type) {
       throw new MountError("refused", `the mount at ${path} is gone at once: something unmounts it`);
     }
-    return { device, path, id: entry.id, connection: entry.minor };
+    return { device, path, id: entry.id, connection: entry.minor, isServedHere };
   } catch (error) {
     unmount(path, UnmountFlag.detach | UnmountFlag.noFollow);
     throw error;
@@ -94,11 +106,12 @@ function mountData(device: number, options: MountOptions): string {
   if (options.maxRead !== undefined) {
     data.push(`max_read=${options.maxRead}`);
   }
-  // Without SELinux labels mean nothing, and the kernel would refuse them.
-  if (options.labels.length > 0 && readProcFile("filesystems").includes("selinuxfs")) {
-    data.push(...options.labels);
-  }
-  return data.join(",");
+  return [...data, ...labelsFor(options)].join(",");
+}
+
+/** The labels that a mount is to get. Without SELinux they mean nothing, and the kernel would refuse them. */
+export function labelsFor({ labels }: MountOptions): readonly string[] {
+  return labels.length > 0 && readProcFile("filesystems").includes("selinuxfs") ? labels : [];
 }
 
 function refusal(at: FoundDirectory, cause: FsError): MountError {
@@ -141,7 +154,7 @@ function entryOf(live: LiveMount, mounts: readonly MountEntry[]): MountEntry | u
  * @param lazily also where it is busy: it vanishes now, and ends when its last user does
  * @returns `busy` where someone uses it, or another mount covers it
  */
-export function unmountLive(live: LiveMount, lazily: boolean): "gone" | "busy" {
+export async function unmountLive(live: LiveMount, lazily: boolean): Promise<"gone" | "busy"> {
   if (!connectionLives(live.device)) {
     return "gone";
   }
@@ -153,8 +166,12 @@ export function unmountLive(live: LiveMount, lazily: boolean): "gone" | "busy" {
   if (topMountAt(mounts, entry.mountpoint)?.id !== live.id) {
     return "busy";
   }
+  const flags = UnmountFlag.noFollow | (lazily ? UnmountFlag.detach : 0);
+  if (live.isServedHere) {
+    return (await unmountAside(entry.mountpoint, flags)) || findLiveMount(live) === undefined ? "gone" : "busy";
+  }
   try {
-    unmount(entry.mountpoint, UnmountFlag.noFollow | (lazily ? UnmountFlag.detach : 0));
+    unmount(entry.mountpoint, flags);
   } catch (error) {
     if (isErrno(error, Errno.EBUSY)) {
       return "busy";

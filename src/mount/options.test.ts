@@ -33,7 +33,7 @@ describe("parseOptions", () => {
       work: undefined,
       flags: 0,
       propagation: 0,
-      allowOther: true,
+      allowOther: undefined,
       maxRead: undefined,
       source: "veneer",
       subtype: "veneer",

@@ -22,8 +22,8 @@ export interface MountOptions {
   readonly flags: number;
   /** MS_SHARED and the like, which take a mount(2) of their own; 0 for none. */
   readonly propagation: number;
-  /** Root's mount is for everyone, unless `allow_root` was given. */
-  readonly allowOther: boolean;
+  /** Whether the mount is for everyone; undefined where neither `allow_other` nor `allow_root` was given. */
+  readonly allowOther: boolean | undefined;
   /** Bytes; undefined leaves the kernel's choice. */
   readonly maxRead: number | undefined;
   /** The source shown in /proc/self/mountinfo. */
@@ -207,7 +207,7 @@ export function parseOptions(texts: readonly string[]): MountOptions {
     work: undefined,
     flags: 0,
     propagation: 0,
-    allowOther: true,
+    allowOther: undefined,
     maxRead: undefined,
     source: "veneer",
     subtype: "veneer",

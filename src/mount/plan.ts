@@ -4,19 +4,26 @@ import { resolveFeatures } from "./feature-options.ts";
 import { OptionError } from "./option-error.ts";
 import type { MountOptions } from "./options.ts";
 
+/** Who speaks with the kernel: Veneer itself, or libfuse 2 by way of the package fuse-native. */
+export const transports = ["direct", "fuse-native"] as const;
+export type Transport = (typeof transports)[number];
+
 export interface MountPlan {
+  readonly transport: Transport;
   /** As given: perhaps relative, perhaps `/dev/fd/N`. */
   readonly mountpoint: string;
   /** Without those that are of no use. */
-  readonly options: MountOptions;
+  readonly options: MountOptions & { readonly allowOther: boolean };
   readonly features: Features;
   /** What the user should know of options that do nothing, a sentence each. */
   readonly remarks: readonly string[];
 }
 
 /** @throws OptionError where the options don't go together */
-export function makePlan(mountpoint: string, options: MountOptions): MountPlan {
-  const { lowers, upper, work } = options;
+export function makePlan(mountpoint: string, given: MountOptions, transport: Transport): MountPlan {
+  const { lowers, upper, work } = given;
+  // Over fuse-native only root's objects have the owner that they should have: others have to be let in.
+  const options = { ...given, allowOther: given.allowOther ?? transport === "direct" };
   if (lowers.length === 0) {
     throw new OptionError("there is no lower layer: give -o lowerdir=DIR[:DIR...] or --lower DIR");
   }
@@ -29,10 +36,10 @@ export function makePlan(mountpoint: string, options: MountOptions): MountPlan {
     userXattr: options.userXattr,
     hasUpper: upper !== undefined,
   });
-  const remarks = remarksOn(options);
+  const remarks = [...remarksOn(options), ...(transport === "fuse-native" ? fuseNativeRemarks(options) : [])];
   return upper === undefined
-    ? { mountpoint, options: { ...options, work: undefined, fsync: "auto" }, features, remarks }
-    : { mountpoint, options, features, remarks };
+    ? { transport, mountpoint, options: { ...options, work: undefined, fsync: "auto" }, features, remarks }
+    : { transport, mountpoint, options, features, remarks };
 }
 
 function remarksOn({ unknown, upper, work, fsync, features }: MountOptions): string[] {
@@ -50,4 +57,15 @@ function remarksOn({ unknown, upper, work, fsync, features }: MountOptions): str
     remarks.push(...useless.map((option) => `ignoring ${option}, which is of no use without an upperdir`));
   }
   return remarks;
+}
+
+/** What is lost over fuse-native without an error at the time. */
+function fuseNativeRemarks({ allowOther, upper }: MountOptions): string[] {
+  if (upper === undefined) {
+    return [];
+  }
+  return [
+    "fuse-native sets times in whole milliseconds, and makes no change of atime or mtime alone: see docs/fuse-native.md",
+    ...(allowOther ? ["fuse-native does not tell who makes a file: what other users make will belong to root"] : []),
+  ];
 }

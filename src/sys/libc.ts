@@ -34,6 +34,30 @@ export function declare<Signature extends (...args: never[]) => unknown>(prototy
   return library.func(prototype) as unknown as Signature;
 }
 
+/**
+ * As `declare`, but the call is made on a thread of libuv: this one goes on, and `done` is called on it. There is no errno.
+ */
+export function declareAside<Args extends unknown[]>(
+  prototype: string,
+): (...argsAndDone: [...args: Args, done: (result: number) => void]) => void {
+  const call = library.func(prototype);
+  return (...all) => {
+    const done = all.pop() as (result: number) => void;
+    call.async(...all, (_: unknown, result: number) => done(result));
+  };
+}
+
+/** Loads a library whose symbols all that is loaded later may use. @throws Error with the loader's words */
+export function loadLibrary(path: string): void {
+  koffi.load(path, { global: true });
+}
+
+/** What calls functions of this C prototype by their addresses. */
+export function callable<Args extends unknown[]>(prototype: string): (address: number, ...args: Args) => number {
+  const type = koffi.proto(prototype);
+  return (address, ...args) => koffi.call(address, type, ...args) as number;
+}
+
 const syscallTables: Readonly<Partial<Record<string, { readonly mknodat: number }>>> = {
   x64: { mknodat: 259 },
   arm64: { mknodat: 33 },

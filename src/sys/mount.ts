@@ -1,12 +1,14 @@
 /** Mounting, unmounting, and private clones of mounts. */
 import { Errno, FsError } from "../errno.ts";
-import { check, declare, pathAddress, putWord64, Syscall, scratch, syscall } from "./libc.ts";
+import { check, declare, declareAside, pathAddress, putWord64, Syscall, scratch, syscall } from "./libc.ts";
 import { readProcFile } from "./proc.ts";
 
 const mountCall = declare<(source: Buffer, target: Buffer, type: Buffer, flags: number, data: Buffer) => number>(
   "int mount(void*, void*, void*, unsigned long, void*)",
 );
 const umount2 = declare<(target: Buffer, flags: number) => number>("int umount2(void*, int)");
+
+const umountAside = declareAside<[target: Buffer, flags: number]>("int umount2(void*, int)");
 
 /** Flags of umount2(2). */
 export const UnmountFlag = { force: 1, detach: 2, noFollow: 8 } as const;
@@ -36,6 +38,16 @@ export function mount(source: string, target: string, type: string, flags: numbe
 /** umount2(2). @param flags UnmountFlag bits; a forced one cuts a FUSE connection: its daemon reads ENODEV. @throws FsError EBUSY, EINVAL (no mountpoint) */
 export function unmount(target: string, flags: number): void {
   check(umount2(cString(target), flags), "umount");
+}
+
+/**
+ * umount2(2) on another thread, for a mount that this one serves: what is dirty is written through it before it goes.
+ * @returns whether the call went well
+ */
+export function unmountAside(target: string, flags: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    umountAside(cString(target), flags, (result) => resolve(result === 0));
+  });
 }
 
 /**

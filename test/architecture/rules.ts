@@ -30,6 +30,11 @@ export const areas: Readonly<Record<string, Area>> = {
     mayImport: ["fuse/protocol", "contract", "errno.ts", "log.ts", "sys/device.ts", "sys/open.ts"],
     packages: ["node:fs", "node:worker_threads"],
   },
+  "fuse-native": {
+    holds: "folder",
+    mayImport: ["fuse/buffers.ts", "fuse/io-threads.ts", "contract", "sys", "errno.ts", "log.ts"],
+    packages: ["node:buffer", "node:fs", "node:module", "node:path"],
+  },
   layer: { holds: "folder", mayImport: ["sys", "contract", "errno.ts"], packages: [] },
   overlay: {
     holds: "folder",
@@ -43,8 +48,11 @@ export const areas: Readonly<Record<string, Area>> = {
     packages: [],
   },
   composition: {
-    holds: ["load.ts", "daemon.ts", "serving-thread.ts", "serve-messages.ts", "serve-mount.ts", "io-thread.ts"],
-    mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "view", "mount"],
+    holds: [
+      ...["load.ts", "daemon.ts", "start-failure.ts", "serving-thread.ts", "serve-messages.ts", "serve-mount.ts"],
+      ...["make-overlay.ts", "io-thread.ts", "fuse-native-mount.ts", "serve-fuse-native.ts"],
+    ],
+    mayImport: ["base", "contract", "sys", "fuse", "fuse-native", "layer", "overlay", "view", "mount"],
     packages: [
       "node:child_process",
       "node:fs",

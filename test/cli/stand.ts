@@ -34,9 +34,11 @@ export class Stand {
     return runProgram(["env", this.#mark, ...argv], this.path, 30_000);
   }
 
-  /** A writable mount of the layers at `mnt`; answers the daemon's process id. */
+  /** A writable mount of the layers at `mnt`, by VENEER_TEST_TRANSPORT; answers the daemon's process id. */
   async mount(...more: string[]): Promise<number> {
-    const result = await this.veneer("mount", "-o", "lowerdir=lower,upperdir=upper,workdir=work", ...more, "mnt");
+    const layers = "lowerdir=lower,upperdir=upper,workdir=work";
+    const transport = process.env.VENEER_TEST_TRANSPORT ?? "direct";
+    const result = await this.veneer("mount", "--transport", transport, "-o", layers, ...more, "mnt");
     if (result.status !== 0) {
       throw new Error(`mount: status ${result.status}: ${result.stderr}`);
     }

@@ -1,0 +1,34 @@
+/** The overlay over layers that the main thread has opened, for whichever thread serves it. */
+import type { Filesystem } from "./contract/filesystem.ts";
+import type { Notifier } from "./contract/notifier.ts";
+import type { JobRunner } from "./contract/slow.ts";
+import { DirectoryLayer } from "./layer/directory-layer.ts";
+import type { Logger } from "./log.ts";
+import { OverlayFilesystem } from "./overlay/filesystem.ts";
+import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
+import { collectGarbage } from "./sys/memory.ts";
+import { PresentedFilesystem } from "./view/presented-filesystem.ts";
+
+/** @throws FsError where the layers can't be set up */
+export function makeOverlay(request: OverlayRequest, log: Logger, jobs: JobRunner, notifier: Notifier): Filesystem {
+  const upper = request.upper && layerOf(request.upper);
+  const work = request.work && layerOf(request.work);
+  const overlay = new OverlayFilesystem({
+    ...(upper && { upper }),
+    ...(work && { work }),
+    lowers: request.lowers.map(layerOf),
+    dataLowers: request.dataLowers.map(layerOf),
+    features: request.features,
+    fsync: request.fsync,
+    userXattr: request.userXattr,
+    log,
+    jobs,
+    notifier,
+    releaseMemory: collectGarbage,
+  });
+  return request.presentation === undefined ? overlay : new PresentedFilesystem(overlay, request.presentation);
+}
+
+function layerOf({ fd, traits }: LayerDescriptor): DirectoryLayer {
+  return new DirectoryLayer(fd, traits);
+}

@@ -1,0 +1,54 @@
+/**
+ * The overlay at the service of fuse-native: a file of code of its own in dist, which the main thread loads where that transport
+ * is chosen, and not before. Errors that leave it are of classes that only it knows: `describe` says what they are.
+ */
+import { join } from "node:path";
+import { FsError } from "./errno.ts";
+import { type Addon, loadAddon } from "./fuse-native/addon.ts";
+import { NativeServer } from "./fuse-native/server.ts";
+import type { Logger } from "./log.ts";
+import { makeOverlay } from "./make-overlay.ts";
+import type { OverlayRequest } from "./serve-messages.ts";
+import { runJob } from "./sys/jobs.ts";
+
+export interface Events {
+  onReady(): void;
+  onEnd(): void;
+}
+
+/** The package's addon. @throws Error with what is in the way */
+export function load(): Addon {
+  return loadAddon();
+}
+
+/** @throws what the overlay throws over layers that it can't use */
+export function makeServer(
+  addon: Addon,
+  request: OverlayRequest,
+  forOthers: boolean,
+  log: Logger,
+  events: Events,
+): NativeServer {
+  // The addon can't notify the kernel: what that remembers is for options to limit.
+  const notifier = { attributesChanged: nothing, listingChanged: nothing, dataRead: nothing };
+  return new NativeServer(addon, {
+    log,
+    forOthers,
+    makeFilesystem: (jobs) => makeOverlay(request, log, jobs, notifier),
+    runJob,
+    ioThreadFile: join(import.meta.dirname, "io-thread.js"),
+    ...events,
+  });
+}
+
+/** An error of this code in words, and its errno if it has one. */
+export function describe(error: unknown): { code: number | undefined; what: string } {
+  return {
+    code: error instanceof FsError ? error.code : undefined,
+    what: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  };
+}
+
+function nothing(): void {
+  // There is no one to tell.
+}

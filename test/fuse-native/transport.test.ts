@@ -1,0 +1,138 @@
+/** fuse-native as a transport: its start and what it says, what is mended in the adapter, and where it can't be loaded. */
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Stand, veneerProgram } from "../cli/stand.ts";
+import { type Agent, startAgent } from "../support/agent.ts";
+import { outcomeOf, refuses } from "../support/overlay.ts";
+import { runOk } from "../support/programs.ts";
+
+const layers = "lowerdir=lower,upperdir=upper,workdir=work";
+let stand: Stand;
+let agents: Agent[];
+let mnt: string;
+let upper: string;
+
+function agent(): Agent {
+  const started = startAgent();
+  agents.push(started);
+  return started;
+}
+
+beforeEach(() => {
+  stand = new Stand();
+  agents = [];
+  mnt = join(stand.path, "mnt");
+  upper = join(stand.path, "upper");
+});
+
+afterEach(async () => {
+  await Promise.all(agents.map((each) => each.end()));
+  await stand.veneer("umount", "mnt");
+  await stand.remove();
+});
+
+describe("the start", () => {
+  test("says once what is lost, and the log names the transport", async () => {
+    const mount = ["mount", "--transport", "fuse-native", "--log-file", "log", "-o"];
+    const { status, stderr } = await stand.veneer(...mount, `${layers},allow_other`, "mnt");
+    expect(status).toBe(0);
+    expect(stderr.split("\n")).toEqual([
+      expect.stringContaining(
+        "whole milliseconds, and makes no change of atime or mtime alone: see docs/fuse-native.md",
+      ),
+      expect.stringContaining("what other users make will belong to root"),
+      "",
+    ]);
+    await stand.veneer("umount", "mnt");
+    const lines = readFileSync(join(stand.path, "log"), "utf8").trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
+      { level: "info", msg: "mounted", transport: "fuse-native", mountpoint: mnt },
+      { level: "info", msg: "unmounted", transport: "fuse-native", mountpoint: mnt },
+    ]);
+    expect(await stand.veneer(...mount, "lowerdir=lower", "mnt")).toEqual({ status: 0, stdout: "", stderr: "" });
+  });
+
+  test("the mount is root's alone, unless others are let in", async () => {
+    await stand.mount("--transport", "fuse-native");
+    const user = agent();
+    await user.become(1000, 1000, []);
+    await refuses("EACCES", user.list(mnt));
+    expect(await agent().list(mnt)).toEqual(["file"]);
+  });
+
+  test("takes generic options, and any mountpoint", async () => {
+    const odd = join(stand.path, "odd, \xff\\");
+    await runOk(["bash", "-c", `mkdir "$(printf 'odd, \\377\\\\')"`], stand.path);
+    const options =
+      "lowerdir=lower,ro,nosuid,noexec,nodiratime,entry_timeout=1,negative_timeout=0.5,attr_timeout=2,max_read=65536,fsname=a\\,b";
+    await stand.shell(`"$V" mount --transport fuse-native -o '${options}' "$(printf 'odd, \\377\\\\')"`);
+    expect(stand.mounts()).toEqual([odd]);
+    const line = readFileSync("/proc/self/mountinfo", "latin1")
+      .split("\n")
+      .find((each) => each.includes(`${stand.path}/odd`));
+    expect(line).toMatch(/ ro,nosuid,noexec,nodiratime,relatime - fuse.veneer a,b ro,.*max_read=65536/);
+    expect(await stand.shell(`"$V" umount "$(printf 'odd, \\377\\\\')"`)).toMatchObject({ status: 0, stderr: "" });
+    expect(await stand.processesAfter(5000)).toEqual([]);
+  });
+
+  test("without the package there is a sentence, and nothing mounted; the other transport is there", async () => {
+    const root = join(veneerProgram, "../..");
+    const copy = join(stand.path, "copy");
+    for (const folder of ["bin", "dist", "package.json"]) {
+      cpSync(join(root, folder), join(copy, folder), { recursive: true });
+    }
+    mkdirSync(join(copy, "node_modules"));
+    for (const name of readdirSync(join(root, "node_modules")).filter((each) => each !== "fuse-native")) {
+      symlinkSync(join(root, "node_modules", name), join(copy, "node_modules", name));
+    }
+    const veneer = (...args: string[]) => stand.run("copy/bin/veneer", ...args);
+    const { status, stderr } = await veneer("mount", "--transport", "fuse-native", "-o", "lowerdir=lower", "mnt");
+    expect(status).toBe(38);
+    expect(stderr).toMatch(
+      /^veneer: the transport fuse-native can't be loaded \(Cannot find module 'fuse-native\/package.json'\): install .*\n$/,
+    );
+    expect(stand.mounts()).toEqual([]);
+    expect(await stand.processesAfter(3000)).toEqual([]);
+    expect((await veneer("mount", "-o", "lowerdir=lower", "mnt")).status).toBe(0);
+  });
+});
+
+describe("what is mended", () => {
+  test("a file that is removed while it is open goes at once, and stays usable", async () => {
+    const sys = agent();
+    await stand.mount("--transport", "fuse-native");
+    const fd = await sys.open(`${mnt}/file`, "O_RDWR");
+    await sys.unlink(`${mnt}/file`);
+    expect(await sys.list(mnt)).toEqual([]);
+    await sys.pwrite(fd, "F", 0);
+    expect(await sys.pread(fd, 20, 0)).toBe("From the lower\n");
+    await sys.close(fd);
+    expect((await sys.lstat(`${upper}/file`)).type).toBe("char");
+    expect(await sys.list(upper)).toEqual(["file"]);
+  });
+
+  test("a file that is replaced while it is open is replaced in one step", async () => {
+    const [sys, watcher] = [agent(), agent()];
+    await stand.mount("--transport", "fuse-native");
+    const fd = await sys.open(`${mnt}/file`, "O_RDONLY");
+    await sys.writeFile(`${mnt}/new`, "new");
+    const seen = await watcher.inotify(upper, [["rename", [`${mnt}/new`, `${mnt}/file`]]]);
+    const movedTo = 0x80;
+    expect(seen.filter(([, name]) => name === "file")).toEqual([[movedTo, "file"]]);
+    expect(await watcher.readFile(`${mnt}/file`)).toBe("new");
+    expect(await sys.pread(fd, 20, 0)).toBe("from the lower\n");
+  });
+
+  test("callers wait for one copy-up, and others do not", async () => {
+    writeFileSync(join(stand.path, "lower/big"), "x".repeat(64 << 20));
+    await stand.mount("--transport", "fuse-native");
+    const writers = [agent(), agent(), agent()];
+    const reader = agent();
+    await reader.list(mnt);
+    const written = writers.map((each, index) => outcomeOf(each.appendFile(`${mnt}/big`, String(index))));
+    expect(await reader.readFile(`${mnt}/file`)).toBe("from the lower\n");
+    expect(await Promise.all(written)).toEqual(["ok", "ok", "ok"]);
+    expect((await reader.lstat(`${upper}/big`)).size).toBe((64 << 20) + 3);
+  });
+});
