@@ -45,8 +45,15 @@ describeOverlay("open unlinked files", (overlay) => {
     await m.sys.truncate(fd, 20);
     await m.sys.chmod(fd, 0o604);
     await m.sys.chown(fd, 21, 22);
-    await m.sys.utimens(fd, 5n, 6n);
-    expect(await m.sys.stat(fd)).toMatchObject({ nlink: 0, size: 20, mode: 0o604, uid: 21, gid: 22, mtime: 6n });
+    await m.sys.utimens(fd, 5_000_000n, 6_000_000n);
+    expect(await m.sys.stat(fd)).toMatchObject({
+      nlink: 0,
+      size: 20,
+      mode: 0o604,
+      uid: 21,
+      gid: 22,
+      mtime: 6_000_000n,
+    });
     expect(await m.sys.getxattr(fd, "user.k")).toBe("v");
     await m.sys.setxattr(fd, "user.n", "new");
     expect(await m.sys.listxattr(fd)).toEqual(["user.k", "user.n"]);
@@ -81,8 +88,8 @@ describeOverlay("open unlinked files", (overlay) => {
     }
     await m.sys.chmod(fd, 0o604);
     await m.sys.chown(fd, 21, 22);
-    await m.sys.utimens(fd, 5n, 6n);
-    expect(await m.sys.stat(fd)).toMatchObject({ mode: 0o604, uid: 21, gid: 22, mtime: 6n });
+    await m.sys.utimens(fd, 5_000_000n, 6_000_000n);
+    expect(await m.sys.stat(fd)).toMatchObject({ mode: 0o604, uid: 21, gid: 22, mtime: 6_000_000n });
     await m.sys.setxattr(fd, "user.n", "new");
     expect(await m.sys.getxattr(fd, "user.n")).toBe("new");
     expect(await m.sys.pread(fd, 20, 0)).toBe("0123456789");
