@@ -14,7 +14,7 @@ export interface Layers {
 }
 
 /** Why something is measured; `limit`: a bound to compare with, which is no FUSE overlay. */
-export type PeerKind = "limit" | "veneer" | "fuse-overlayfs" | "unionfs-fuse";
+export type PeerKind = "limit" | "veneer" | "fuse-native" | "fuse-overlayfs" | "unionfs-fuse";
 
 export interface Peer {
   readonly name: string;
@@ -64,6 +64,16 @@ export function veneer(name: string, options = ""): Peer {
     unmountCommand: (mountpoint) => [program, "umount", mountpoint],
     versionCommand: [program, "--version"],
   };
+}
+
+/** The Veneer of this clone over libfuse 2. */
+export function veneerByFuseNative(): Peer {
+  const { command: usual, ...direct } = veneer("veneer-fuse-native");
+  const command = (layers: Layers, mountpoint: string) => [
+    ...(usual(layers, mountpoint) ?? []),
+    ...["--transport", "fuse-native"],
+  ];
+  return { ...direct, kind: "fuse-native", command };
 }
 
 /** fuse-overlayfs, or what takes its options. @param program a name in PATH, or a path */
