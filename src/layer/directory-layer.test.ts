@@ -581,6 +581,18 @@ describe.each<FileSystemKind>(["ext4", "tmpfs", "xfs"])("a layer on %s", (kind) 
     file.close();
   });
 
+  test("an open file becomes another by the same descriptor", () => {
+    put(upper, "one", "1");
+    put(upper, "other", "22");
+    const file = upper.openFile("one", false);
+    const other = upper.openFile("other", true);
+    const { fd } = file;
+    file.become(other);
+    expect([file.fd, file.writable, other.fd]).toEqual([fd, true, -1]);
+    file.write(Buffer.from("3"), 1, 0);
+    expect(content(file)).toBe("23");
+  });
+
   test("can be rebuilt from its descriptor's number", () => {
     put(upper, "file", "x");
     const again = new DirectoryLayer(upper.fd, upper.traits);

@@ -3,26 +3,30 @@ import type { TimeChange } from "../contract/filesystem.ts";
 import { copyDense, copyFile, shareData } from "../sys/copy.ts";
 import { ioctl, readCached, readFully, seekIn, sync, truncateTo, writeFully } from "../sys/file-data.ts";
 import { changeModeOf, changeOwnerOf, setTimesOf } from "../sys/names.ts";
-import { closeDescriptor } from "../sys/open.ts";
+import { closeDescriptor, replaceDescriptor } from "../sys/open.ts";
 import { statAt } from "../sys/stat.ts";
 import { setXattrOf } from "../sys/xattr.ts";
 import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
 
 export class DiskFile implements LayerFile {
-  readonly writable: boolean;
   readonly #makeAnchor: (fd: number) => WritableLayer;
+  #writable: boolean;
   #fd: number;
 
   /** @param makeAnchor of the layer that the file is of: anchors what an open descriptor stands for */
   constructor(fd: number, writable: boolean, makeAnchor: (fd: number) => WritableLayer) {
     this.#fd = fd;
-    this.writable = writable;
+    this.#writable = writable;
     this.#makeAnchor = makeAnchor;
   }
 
   /** -1 once closed, so that a late call fails with EBADF instead of reaching another file. */
   get fd(): number {
     return this.#fd;
+  }
+
+  get writable(): boolean {
+    return this.#writable;
   }
 
   read(into: Buffer, offset: number): number {
@@ -84,6 +88,15 @@ export class DiskFile implements LayerFile {
 
   anchor(): WritableLayer {
     return this.#makeAnchor(this.#fd);
+  }
+
+  become(other: LayerFile): void {
+    try {
+      replaceDescriptor(this.#fd, other.fd, true);
+      this.#writable = other.writable;
+    } finally {
+      other.close();
+    }
   }
 
   close(): void {

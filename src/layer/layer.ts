@@ -26,7 +26,7 @@ export interface ListedName {
 
 /** An open regular file or directory of a layer. */
 export interface LayerFile {
-  /** For Jobs. Closed by `close`. */
+  /** For Jobs, and the same until `close` closes it. */
   readonly fd: number;
   readonly writable: boolean;
   /** Fills `into` from its start; short only at the end of the file. */
@@ -57,6 +57,8 @@ export interface LayerFile {
   shareWith(target: LayerFile, size: number): boolean;
   /** The file as a layer of its own, as `Layer.anchor` gives it; for files that have no name. */
   anchor(): WritableLayer;
+  /** Turns into `other`, which is closed: its descriptor keeps its number, and calls under way keep the file that they have. */
+  become(other: LayerFile): void;
   close(): void;
 }
 

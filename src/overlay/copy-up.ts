@@ -11,7 +11,6 @@ import { markImpure } from "./impure.ts";
 import { bringDataUp, markMetacopy } from "./metacopy.ts";
 import { copyMetadata, killSetIds, putBackTimes, setMark } from "./metadata.ts";
 import { type DataSource, isRemoved, type Link, type Node } from "./node.ts";
-import { replaceDescriptor } from "./open-files.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { encodeOrigin } from "./stored-handle.ts";
@@ -104,7 +103,6 @@ function copyUpFile(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat, d
   }
   const truncation = typeof data === "object" ? data : undefined;
   const metadataOnly = data === "leave" && overlay.features.metacopy && !isRemoved(node);
-  let isInUse = false;
   copyData(overlay, node, {
     from: source,
     target,
@@ -123,13 +121,13 @@ function copyUpFile(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat, d
       }
       const dataLeft: DataSource | undefined = metadataOnly ? { kind: "found", place: source } : undefined;
       finish(overlay, node, { from: original, stat, staged, to, data: dataLeft });
-      // Handles that are open see what is written from now on.
-      isInUse = !metadataOnly && replaceDescriptor(node, target);
+      if (!metadataOnly) {
+        // Handles that are open see what is written from now on.
+        node.open?.file.become(target);
+      }
     },
     end: () => {
-      if (!isInUse) {
-        target.close();
-      }
+      target.close();
       dispose();
     },
   });

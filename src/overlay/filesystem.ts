@@ -12,6 +12,7 @@ import type {
   OpenRequest,
   WriteRequest,
 } from "../contract/filesystem.ts";
+import { HandleKind, isOfKind } from "../contract/handle.ts";
 import { type Caller, FileType, type HandleId, type Name, type NodeId } from "../contract/ids.ts";
 import type { Deferred } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
@@ -119,7 +120,7 @@ export class OverlayFilesystem implements Filesystem {
       copyUp(this.#overlay, opened, "keep");
     }
     const handle = this.#files.open(opened, forChange);
-    return { handle, cache: this.#files.appendsOnly(handle) ? "bypass" : "keep" };
+    return { handle, cache: isOfKind(handle, HandleKind.appending) ? "bypass" : "keep" };
   }
 
   create(parent: NodeId, name: Name, creation: Creation, _request: OpenRequest, caller: Caller): Entry & Opened {
@@ -138,7 +139,7 @@ export class OverlayFilesystem implements Filesystem {
   write(node: NodeId, handle: HandleId, request: WriteRequest): number | Deferred<number> {
     const written = this.#node(node);
     const file = this.#files.writableFile(written, handle);
-    if (this.#files.appendsOnly(handle) && (request.flags & OpenFlag.append) === 0) {
+    if (isOfKind(handle, HandleKind.appending) && (request.flags & OpenFlag.append) === 0) {
       throw new FsError(Errno.EPERM, "fcntl took O_APPEND from the handle of an append-only file");
     }
     return write(this.#overlay, written, file, request);

@@ -7,7 +7,6 @@ import type { LayerFile } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
 import { copyData } from "./copy-data.ts";
 import type { Node } from "./node.ts";
-import { replaceDescriptor } from "./open-files.ts";
 import type { Overlay } from "./overlay.ts";
 
 const capability = "security.capability";
@@ -38,7 +37,6 @@ export function bringDataUp(overlay: Overlay, node: Node): void {
     return place;
   };
   const target = layer.openFile(path, true);
-  let isInUse = false;
   copyData(overlay, node, {
     from,
     target,
@@ -49,13 +47,11 @@ export function bringDataUp(overlay: Overlay, node: Node): void {
       place.layer.removeXattr(place.path, overlay.marks.metacopy);
       node.data = undefined;
       node.lowers = [];
-      isInUse = replaceDescriptor(node, target);
+      node.open?.file.become(target);
       overlay.notifier.attributesChanged(node.id);
     },
     end: () => {
-      if (!isInUse) {
-        target.close();
-      }
+      target.close();
       if (node.data !== undefined) {
         tolerant(overlay, restore);
       }

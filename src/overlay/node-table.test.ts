@@ -88,7 +88,7 @@ describe("a node is held", () => {
 
   test("by an open file, and by a copy-up under way", () => {
     const node = lookedUp(table.root, "a", aFile);
-    node.open = { handles: 1, retired: [] } as unknown as NonNullable<Node["open"]>;
+    node.open = { handles: 1 } as unknown as NonNullable<Node["open"]>;
     table.forget(node, 1);
     expect(dropped).toEqual([]);
     node.open = undefined;

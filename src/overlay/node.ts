@@ -45,10 +45,8 @@ export interface Indexed {
 
 /** The one descriptor that all open handles of a file share. */
 export interface OpenFile {
-  file: LayerFile;
+  readonly file: LayerFile;
   handles: number;
-  /** Descriptors that `file` took the place of: calls under way may still use them until the last handle goes. */
-  retired: LayerFile[];
 }
 
 /** What only directories have. */

@@ -2,10 +2,11 @@
  * Open files: one descriptor a file, however many handles. It always belongs to the object that the node shows, so that
  * a handle opened for reading before a copy-up reads what is written after it.
  */
+import { descriptorOf, HandleKind, makeHandle } from "../contract/handle.ts";
 import { FileType, type HandleId } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerFile } from "../layer/layer.ts";
-import type { Node } from "./node.ts";
+import type { Node, OpenFile } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { Protection, protection, requireOverwritable, requireWritable } from "./protection.ts";
 import { giveSmallFile } from "./small-files.ts";
@@ -31,9 +32,8 @@ export function requireOpenable(overlay: Overlay, node: Node, flags: number): vo
 
 export class OpenFiles {
   readonly #overlay: Overlay;
-  readonly #nodes = new Map<HandleId, Node>();
-  readonly #appending = new Set<HandleId>();
-  #nextHandle: HandleId = 1;
+  /** By descriptor. */
+  readonly #nodes = new Map<number, Node>();
 
   constructor(overlay: Overlay) {
     this.#overlay = overlay;
@@ -44,38 +44,35 @@ export class OpenFiles {
     if (node.type !== FileType.regular) {
       throw new FsError(Errno.EINVAL, "open of what is not a regular file");
     }
+    // The kernel does not know that the file is append-only: it would map it as shared, and let fcntl(2) take O_APPEND away.
+    const appends = writable && (protection(this.#overlay, node) & Protection.append) !== 0;
+    const kind = appends ? HandleKind.appending : HandleKind.paged;
     if (node.open === undefined) {
       const { layer, path } = this.#overlay.dataPlace(node);
       const file = layer.openFile(path, writable);
-      const handle = this.adopt(node, file);
+      const handle = this.adopt(node, file, kind);
       if (!writable) {
         giveSmallFile(this.#overlay, node, file);
       }
-      return this.#remember(node, handle, writable);
+      return handle;
     }
     if (writable && !node.open.file.writable) {
-      this.#reopenForWriting(node);
+      this.#reopenForWriting(node.open, node);
     }
-    return this.#remember(node, this.#addHandle(node), writable);
-  }
-
-  /**
-   * Whether the handle was opened for writing when its file was append-only. The kernel does not know that the file
-   * is: it would map it as shared, and let fcntl(2) take O_APPEND away.
-   */
-  appendsOnly(handle: HandleId): boolean {
-    return this.#appending.has(handle);
+    node.open.handles += 1;
+    return makeHandle(node.open.file.fd, kind);
   }
 
   /** The first handle of a file that was just made. */
-  adopt(node: Node, file: LayerFile): HandleId {
-    node.open = { file, handles: 0, retired: [] };
-    return this.#addHandle(node);
+  adopt(node: Node, file: LayerFile, kind: number = HandleKind.paged): HandleId {
+    node.open = { file, handles: 1 };
+    this.#nodes.set(file.fd, node);
+    return makeHandle(file.fd, kind);
   }
 
   /** @throws EBADF for a handle that is not open */
   file(handle: HandleId): LayerFile {
-    const file = this.#nodes.get(handle)?.open?.file;
+    const file = this.#nodes.get(descriptorOf(handle))?.open?.file;
     if (file === undefined) {
       throw new FsError(Errno.EBADF, `handle ${handle} is not open`);
     }
@@ -85,82 +82,42 @@ export class OpenFiles {
   /** As `file`, for a call that changes it: the descriptor of an upper file, open for writing. */
   writableFile(node: Node, handle: HandleId): LayerFile {
     const file = this.file(handle);
-    if (!node.upper || node.open?.file !== file) {
+    const { open, upper } = node;
+    if (!upper || open?.file !== file) {
       throw new FsError(Errno.EBADF, `node ${node.id} is not open for writing by handle ${handle}`);
     }
-    if (file.writable) {
-      return file;
+    if (!file.writable) {
+      this.#reopenForWriting(open, node);
     }
-    this.#reopenForWriting(node);
-    return this.file(handle);
+    return file;
   }
 
   release(handle: HandleId): void {
-    const node = this.#nodes.get(handle);
+    const node = this.#nodes.get(descriptorOf(handle));
     const open = node?.open;
     if (node === undefined || open === undefined) {
       return;
     }
-    this.#nodes.delete(handle);
-    this.#appending.delete(handle);
     open.handles -= 1;
     if (open.handles === 0) {
+      this.#nodes.delete(open.file.fd);
       node.open = undefined;
-      closeAll(open);
+      open.file.close();
       this.#overlay.nodes.dropIfUnused(node);
     }
   }
 
   /** For the end of the mount: whatever is still open is closed. */
   closeAll(): void {
-    for (const node of new Set(this.#nodes.values())) {
-      if (node.open !== undefined) {
-        closeAll(node.open);
-        node.open = undefined;
-      }
+    for (const node of this.#nodes.values()) {
+      node.open?.file.close();
+      node.open = undefined;
     }
     this.#nodes.clear();
   }
 
-  #reopenForWriting(node: Node): void {
+  #reopenForWriting(open: OpenFile, node: Node): void {
     const { layer, path } = this.#overlay.upperPlace(node);
-    replaceDescriptor(node, layer.openFile(path, true));
-  }
-
-  #remember(node: Node, handle: HandleId, writable: boolean): HandleId {
-    if (writable && (protection(this.#overlay, node) & Protection.append) !== 0) {
-      this.#appending.add(handle);
-    }
-    return handle;
-  }
-
-  #addHandle(node: Node): HandleId {
-    if (node.open !== undefined) {
-      node.open.handles += 1;
-    }
-    const handle = this.#nextHandle;
-    this.#nextHandle += 1;
-    this.#nodes.set(handle, node);
-    return handle;
-  }
-}
-
-/**
- * Gives an open file, if the node is one, this descriptor of its upper object, which has the data, in place of the one it has.
- * @returns whether it was taken: it is closed with the file then
- */
-export function replaceDescriptor(node: Node, file: LayerFile): boolean {
-  if (node.open === undefined) {
-    return false;
-  }
-  node.open.retired.push(node.open.file);
-  node.open.file = file;
-  return true;
-}
-
-function closeAll(open: NonNullable<Node["open"]>): void {
-  open.file.close();
-  for (const file of open.retired) {
-    file.close();
+    open.file.become(layer.openFile(path, true));
   }
 }

@@ -31,7 +31,7 @@ const openat = declare<(dirfd: number, path: Address, flags: number, mode: numbe
   "int openat(int, intptr_t, int, unsigned int)",
 );
 const closeCall = declare<(fd: number) => number>("int close(int)");
-const dup2 = declare<(fd: number, target: number) => number>("int dup2(int, int)");
+const dup3 = declare<(fd: number, target: number, flags: number) => number>("int dup3(int, int, int)");
 const fcntl = declare<(fd: number, command: number, value: number) => number>("int fcntl(int, int, int)");
 
 /** openat(2), O_CLOEXEC added. @param mode of a file that is created */
@@ -52,9 +52,9 @@ export function duplicate(fd: number): number {
   return check(fcntl(fd, F_DUPFD_CLOEXEC, 3), "duplicate a descriptor");
 }
 
-/** dup2(2): closes `fd` and makes it another descriptor of the file that is open as `by`. Not close-on-exec. */
-export function replaceDescriptor(fd: number, by: number): void {
-  check(dup2(by, fd), "replace a descriptor");
+/** dup3(2): closes `fd` and makes it another descriptor of the file that is open as `by`. */
+export function replaceDescriptor(fd: number, by: number, closeOnExec = false): void {
+  check(dup3(by, fd, closeOnExec ? O_CLOEXEC : 0), "replace a descriptor");
 }
 
 /** close(2). The descriptor is gone even where this throws (a failed write-back tells itself so on NFS and the like). */

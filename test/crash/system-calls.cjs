@@ -36,7 +36,7 @@ const harmless = new Set([
   "_exit",
   "chdir",
   "close",
-  "dup2",
+  "dup3",
   "fcntl",
   "flock",
   "fstatfs",
