@@ -29,6 +29,8 @@ export interface Job {
   readonly call: JobCallNumber;
   /** Up to five numbers, as JobCall says. */
   readonly args: readonly number[];
+  /** Somebody who waits for a page may hold a lock that other jobs wait for: this one never waits for those. */
+  readonly forPages?: boolean;
 }
 
 /** Runs jobs elsewhere; `done` is called on the core, between two requests. */

@@ -309,10 +309,25 @@ describe("deferred requests", () => {
     const body = Buffer.alloc(40);
     body.writeUInt32LE(100, 16);
     serve(Opcode.Read, 2, body);
-    expect(jobs[0]?.buffers).toEqual({ replySize: 100 });
+    expect(jobs[0]?.buffers).toEqual({ replySize: 100, answers: { uniqueLow: 2, uniqueHigh: 0 } });
     const filled = new ReplyWriter(Buffer.alloc(200));
     filled.area(5).write("hello");
     jobs[0]?.done(5, filled);
     expect(answers).toMatchObject([{ unique: 2, errno: 0, body: Buffer.from("hello") }]);
+  });
+
+  test("a read that its thread has answered is not answered again, and a failure is logged all the same", () => {
+    const { serve, answers, lines, jobs } = setUp({
+      read: () =>
+        new Deferred({ call: JobCall.read, args: [9, 0] }, (result) => {
+          throw new FsError(-result, "read");
+        }),
+    });
+    const body = Buffer.alloc(40);
+    body.writeUInt32LE(100, 16);
+    serve(Opcode.Read, 2, body);
+    jobs[0]?.done(-Errno.EIO, undefined, true);
+    expect(answers).toEqual([]);
+    expect(lines).toMatchObject([{ level: "warn", fields: { op: "READ", unique: 2 } }]);
   });
 });

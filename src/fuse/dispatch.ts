@@ -118,11 +118,16 @@ export class Dispatcher {
   #defer(operation: AnyOperation, request: RequestReader, body: unknown, deferred: Deferred<unknown>): void {
     const { job, finish } = deferred;
     const address: ReplyAddress = { uniqueLow: request.uniqueLow, uniqueHigh: request.uniqueHigh };
-    const buffers = {
-      ...(job.call === JobCall.write && operation.payload && { payload: operation.payload(body) }),
-      ...(job.call === JobCall.read && operation.replySize && { replySize: operation.replySize(body) }),
+    const buffers: JobBuffers = {
+      ...(job.call === JobCall.write && operation.payload && { payload: operation.payload(body), answers: address }),
+      ...(job.call === JobCall.read &&
+        operation.replySize && { replySize: operation.replySize(body), answers: address }),
     };
-    this.#parts.startJob(job, buffers, (result, filled) => {
+    this.#parts.startJob(job, buffers, (result, filled, answered) => {
+      if (answered === true) {
+        this.#finishAnswered(operation, address, () => finish(result));
+        return;
+      }
       const reply = filled ?? this.#parts.reply;
       reply.begin();
       try {
@@ -131,6 +136,22 @@ export class Dispatcher {
         this.#fail(operation, address, error);
       }
     });
+  }
+
+  /** The kernel has its reply: what is left is the file system's own end of it, and the log. */
+  #finishAnswered(operation: AnyOperation, to: ReplyAddress, finish: () => unknown): void {
+    const { log } = this.#parts;
+    let errno = 0;
+    let body: unknown;
+    try {
+      body = finish();
+    } catch (error) {
+      errno = this.#errnoOf(operation, to, error);
+      body = error;
+    }
+    if (log.debugEnabled) {
+      log.debug(describeReply(operation.name, to, errno, body), "tx");
+    }
   }
 
   #park(operation: AnyOperation, request: RequestReader, gate: Gate): void {
@@ -171,16 +192,22 @@ export class Dispatcher {
   }
 
   #fail(operation: Pick<AnyOperation, "name" | "noReply">, address: ReplyAddress, error: unknown): void {
-    const { log, reply } = this.#parts;
+    const errno = this.#errnoOf(operation, address, error);
+    if (!operation.noReply) {
+      this.#send(operation, address, errno, this.#parts.reply, error);
+    }
+  }
+
+  /** What the caller is told of an error; what hints at a fault is logged. */
+  #errnoOf(operation: { readonly name: string }, address: ReplyAddress, error: unknown): number {
+    const { log } = this.#parts;
     const unique = address.uniqueHigh * 4294967296 + address.uniqueLow;
     if (!(error instanceof FsError)) {
       log.error({ err: error, op: operation.name, unique }, "an exception in a request");
     } else if (error.code === Errno.EIO) {
       log.warn({ err: error, op: operation.name, unique }, "input/output error");
     }
-    if (!operation.noReply) {
-      this.#send(operation, address, error instanceof FsError ? error.code : Errno.EIO, reply, error);
-    }
+    return error instanceof FsError ? error.code : Errno.EIO;
   }
 
   #send(

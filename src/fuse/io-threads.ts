@@ -9,6 +9,7 @@ import type { Logger } from "../log.ts";
 import { makePipe, readPipe, writePipe } from "../sys/device.ts";
 import { closeDescriptor } from "../sys/open.ts";
 import type { BufferPool, RequestBuffer } from "./buffers.ts";
+import { answerJob } from "./job-answers.ts";
 import {
   type IoThreadData,
   JobRecordBuffer,
@@ -16,7 +17,7 @@ import {
   type MemoryRange,
   resultRecordSize,
 } from "./job-records.ts";
-import type { ReplyWriter } from "./protocol/reply-writer.ts";
+import type { ReplyAddress, ReplyWriter } from "./protocol/reply-writer.ts";
 
 /** What a request lends to its job. */
 export interface JobBuffers {
@@ -24,10 +25,15 @@ export interface JobBuffers {
   readonly payload?: Buffer;
   /** Room for this many bytes behind the header of a reply. */
   readonly replySize?: number;
+  /** The request that the result is all the reply of, for a thread to answer. */
+  readonly answers?: ReplyAddress;
 }
 
-/** @param reply holds what a read has read; valid during the call */
-export type JobDone = (result: number, reply: ReplyWriter | undefined) => void;
+/**
+ * @param reply holds what a read has read; valid during the call
+ * @param answered whether the request has its reply already
+ */
+export type JobDone = (result: number, reply: ReplyWriter | undefined, answered?: boolean) => void;
 
 interface WaitingJob extends JobBuffers {
   readonly job: Job;
@@ -40,6 +46,7 @@ interface RunningJob {
   readonly buffer: RequestBuffer | undefined;
   readonly reply: Buffer | undefined;
   readonly payload: Buffer | undefined;
+  readonly answers: ReplyAddress | undefined;
 }
 
 /** Does what a job says: its result or a negative errno; never throws. */
@@ -64,7 +71,20 @@ const lostThreadId = -1;
 /** The threads only make system calls; the defaults would let each heap grow to gigabytes before it is collected. */
 const resourceLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
 
+export interface IoThreadsOptions {
+  readonly device: number;
+  readonly pool: BufferPool;
+  /** The most threads to start. Jobs that are not for pages leave one of them alone: it takes two at least. */
+  readonly limit: number;
+  readonly log: Logger;
+  /** For the case that threads can't load their code. */
+  readonly runJob: RunJob;
+  /** The code of a thread, as built. */
+  readonly file: string;
+}
+
 export class IoThreads implements JobRunner {
+  readonly #device: number;
   readonly #pool: BufferPool;
   readonly #limit: number;
   readonly #log: Logger;
@@ -76,19 +96,18 @@ export class IoThreads implements JobRunner {
   readonly #resultNumbers = new Float64Array((maxRunning * resultRecordSize) / 8);
   readonly #resultBytes = Buffer.from(this.#resultNumbers.buffer);
   readonly #waiting: WaitingJob[] = [];
+  readonly #waitingForPages: WaitingJob[] = [];
   readonly #running = new Map<number, RunningJob>();
   readonly #runJob: RunJob;
   #threads = 0;
+  /** Running jobs that are not for pages. */
+  #others = 0;
   /** No thread could be started, or load its code: jobs are run by the core. */
   #withoutThreads = false;
   #lastId = 0;
 
-  /**
-   * @param limit the most threads to start
-   * @param runJob for the case that threads can't load their code
-   * @param file the code of a thread, as built
-   */
-  constructor(pool: BufferPool, limit: number, log: Logger, runJob: RunJob, file: string) {
+  constructor({ device, pool, limit, log, runJob, file }: IoThreadsOptions) {
+    this.#device = device;
     this.#runJob = runJob;
     this.#file = file;
     this.#code = threadCode(file);
@@ -104,7 +123,7 @@ export class IoThreads implements JobRunner {
 
   /** Jobs that are not done yet. */
   get pending(): number {
-    return this.#running.size + this.#waiting.length;
+    return this.#running.size + this.#waiting.length + this.#waitingForPages.length;
   }
 
   start(job: Job, done: (result: number) => void): void {
@@ -114,8 +133,9 @@ export class IoThreads implements JobRunner {
   /** As `start`, for a job that reads into or writes from memory. */
   startWithBuffers(job: Job, buffers: JobBuffers, done: JobDone): void {
     const waiting = { job, done, ...buffers };
-    if (this.#waiting.length > 0 || !this.#submit(waiting)) {
-      this.#waiting.push({ ...waiting, ...ownPayload(this.#pool, buffers.payload) });
+    const queue = job.forPages ? this.#waitingForPages : this.#waiting;
+    if (queue.length > 0 || !this.#submit(waiting)) {
+      queue.push({ ...waiting, ...ownPayload(this.#pool, buffers.payload) });
     }
   }
 
@@ -130,11 +150,14 @@ export class IoThreads implements JobRunner {
         this.#loseThread();
       } else if (running !== undefined) {
         this.#running.delete(id);
+        this.#others -= running.job.forPages ? 0 : 1;
         this.#finish(running, result);
       }
     }
-    while (this.#waiting.length > 0 && this.#submit(this.#waiting[0] as WaitingJob)) {
-      this.#waiting.shift();
+    for (const queue of [this.#waitingForPages, this.#waiting]) {
+      while (queue.length > 0 && this.#submit(queue[0] as WaitingJob)) {
+        queue.shift();
+      }
     }
   }
 
@@ -146,7 +169,7 @@ export class IoThreads implements JobRunner {
 
   #finish(running: RunningJob, result: number): void {
     try {
-      running.done(result, running.buffer?.reply);
+      running.done(result, running.buffer?.reply, running.answers !== undefined);
     } catch (error) {
       this.#log.error({ err: error }, "an exception after a slow call");
     } finally {
@@ -158,7 +181,8 @@ export class IoThreads implements JobRunner {
 
   /** False where it has to wait: for a buffer, or for others to end. */
   #submit(waiting: WaitingJob): boolean {
-    if (this.#running.size >= maxRunning) {
+    const isOther = waiting.job.forPages !== true;
+    if (this.#running.size >= maxRunning || (isOther && this.#others >= this.#limit - 1)) {
       return false;
     }
     this.#startThread();
@@ -171,12 +195,14 @@ export class IoThreads implements JobRunner {
       this.#pool.lend(buffer);
     }
     this.#lastId++;
+    this.#others += isOther ? 1 : 0;
     const running: RunningJob = {
       job: waiting.job,
       done: waiting.done,
       buffer,
       reply: buffer && replySize ? buffer.reply.area(replySize) : undefined,
       payload: buffer && payload ? placeIn(buffer, payload) : undefined,
+      answers: waiting.answers,
     };
     this.#running.set(this.#lastId, running);
     if (this.#withoutThreads) {
@@ -187,19 +213,24 @@ export class IoThreads implements JobRunner {
     return true;
   }
 
-  #handOut(id: number, { job, reply, payload }: RunningJob): void {
+  #handOut(id: number, { job, reply, payload, answers }: RunningJob): void {
     this.#record.set({
       id,
       job,
       reply: reply ? rangeOf(reply) : nowhere,
       payload: payload ? rangeOf(payload) : nowhere,
+      answers,
     });
     writePipe(this.#jobs.writeFd, this.#record.bytes, jobRecordSize);
   }
 
   /** The result goes by the pipe all the same: nobody expects it before this call returns. */
-  #runHere(id: number, { job, reply, payload }: RunningJob): void {
-    const record = resultRecord(id, this.#runJob(job, reply, payload));
+  #runHere(id: number, { job, reply, payload, answers }: RunningJob): void {
+    const result = this.#runJob(job, reply, payload);
+    if (answers !== undefined) {
+      answerJob(this.#device, answers, result, reply);
+    }
+    const record = resultRecord(id, result);
     writePipe(this.#results.writeFd, record, record.length);
   }
 
@@ -226,6 +257,7 @@ export class IoThreads implements JobRunner {
       return;
     }
     const workerData: IoThreadData = {
+      device: this.#device,
       jobPipe: this.#jobs.readFd,
       resultPipe: this.#results.writeFd,
       memory: this.#pool.memory,

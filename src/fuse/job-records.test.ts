@@ -9,9 +9,10 @@ test("a job crosses a pipe as it was, whatever the record held before", () => {
     job: { call: JobCall.copyRange, args: [5, 2 ** 52, 6, Number.MAX_SAFE_INTEGER, 1] },
     reply: { offset: 16, length: 1 << 20 },
     payload: { offset: 2 ** 23, length: 1 },
+    answers: { uniqueLow: 2, uniqueHigh: 2 ** 32 - 1 },
   };
   const none = { offset: 0, length: 0 };
-  const shortest = { id: 1, job: { call: JobCall.sync, args: [-1] }, reply: none, payload: none };
+  const shortest = { id: 1, job: { call: JobCall.sync, args: [-1] }, reply: none, payload: none, answers: undefined };
   const sender = new JobRecordBuffer();
   const receiver = new JobRecordBuffer();
   for (const record of [longest, shortest]) {

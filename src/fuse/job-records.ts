@@ -4,6 +4,7 @@
  * so several threads may read jobs from one pipe, and write results to one.
  */
 import type { Job, JobCallNumber } from "../contract/slow.ts";
+import type { ReplyAddress } from "./protocol/reply-writer.ts";
 
 export const jobRecordSize = 128;
 export const resultRecordSize = 16;
@@ -21,6 +22,8 @@ export interface JobRecord {
   readonly reply: MemoryRange;
   /** Where a write finds its data. */
   readonly payload: MemoryRange;
+  /** The READ or WRITE whose reply is the result. */
+  readonly answers: ReplyAddress | undefined;
 }
 
 /** One record in a buffer of its own, which is written anew for each job. */
@@ -33,6 +36,8 @@ export class JobRecordBuffer {
     this.#numbers.set([record.id, record.job.call, record.reply.offset, record.reply.length]);
     this.#numbers.set([record.payload.offset, record.payload.length, args.length], 4);
     this.#numbers.set(args, 7);
+    // No request has 0.
+    this.#numbers.set([record.answers?.uniqueLow ?? 0, record.answers?.uniqueHigh ?? 0], 12);
   }
 
   get(): JobRecord {
@@ -42,12 +47,14 @@ export class JobRecordBuffer {
       job: { call: number(1) as JobCallNumber, args: Array.from(this.#numbers.subarray(7, 7 + number(6))) },
       reply: { offset: number(2), length: number(3) },
       payload: { offset: number(4), length: number(5) },
+      answers: number(12) + number(13) === 0 ? undefined : { uniqueLow: number(12), uniqueHigh: number(13) },
     };
   }
 }
 
 /** What an I/O thread is given at its start. */
 export interface IoThreadData {
+  readonly device: number;
   readonly jobPipe: number;
   readonly resultPipe: number;
   readonly memory: SharedArrayBuffer;

@@ -7,7 +7,7 @@ import type { Notifier } from "../contract/notifier.ts";
 import type { JobRunner } from "../contract/slow.ts";
 import { Errno, errnoName, FsError } from "../errno.ts";
 import type { Logger } from "../log.ts";
-import { pollTwo, Ready, readRequest, setNonBlocking, writeReply } from "../sys/device.ts";
+import { pollTwo, Ready, readRequest, setNonBlocking } from "../sys/device.ts";
 import { BufferPool, type RequestBuffer } from "./buffers.ts";
 import { Dispatcher } from "./dispatch.ts";
 import { IoThreads, type RunJob } from "./io-threads.ts";
@@ -22,6 +22,7 @@ import {
 } from "./protocol/init.ts";
 import { Opcode } from "./protocol/opcodes.ts";
 import { ReplyWriter } from "./protocol/reply-writer.ts";
+import { sendReply } from "./send-reply.ts";
 import type { FuseSettings } from "./settings.ts";
 
 export interface SessionOptions {
@@ -76,7 +77,14 @@ class Session {
     this.#log = log;
     this.#settings = settings;
     this.#pool = new BufferPool(bufferCount, settings.maxWrite);
-    this.#threads = new IoThreads(this.#pool, settings.ioThreads, log, options.runJob, options.ioThreadFile);
+    this.#threads = new IoThreads({
+      device,
+      pool: this.#pool,
+      limit: settings.ioThreads,
+      log,
+      runJob: options.runJob,
+      file: options.ioThreadFile,
+    });
     this.#reply = new ReplyWriter(Buffer.alloc(replyRoom + settings.maxWrite));
     this.#current = this.#pool.take() as RequestBuffer;
   }
@@ -218,14 +226,10 @@ class Session {
   }
 
   #send(reply: ReplyWriter, operation: string): void {
-    const result = writeReply(this.#device, reply.bytes, reply.length);
-    /* ENOENT: nobody waits for it any more, as the connection was aborted; the node counts and handles of such a reply
-       go with the mount. ENODEV: it is gone already. */
-    if (result < 0 && result !== -Errno.ENOENT && result !== -Errno.ENODEV) {
-      this.#log.error({ op: operation, error: errnoName(-result), length: reply.length }, "a reply was not taken");
-      // Else its caller might wait for ever.
-      reply.turnToError(Errno.EIO);
-      writeReply(this.#device, reply.bytes, reply.length);
+    const { length } = reply;
+    const code = sendReply(this.#device, reply);
+    if (code !== 0) {
+      this.#log.error({ op: operation, error: errnoName(code), length }, "a reply was not taken");
     }
   }
 }

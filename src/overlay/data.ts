@@ -1,7 +1,8 @@
 /** The data of open files: reading, writing, allocating, seeking, copying, syncing. */
 
 import type { AllocatedRange, WriteRequest } from "../contract/filesystem.ts";
-import type { Caller } from "../contract/ids.ts";
+import { HandleKind, isOfKind } from "../contract/handle.ts";
+import type { Caller, HandleId } from "../contract/ids.ts";
 import { type Deferred, JobCall } from "../contract/slow.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import { killSetIds } from "./metadata.ts";
@@ -18,19 +19,27 @@ const syncFlags = 0o4010000;
 const keepSize = 1;
 
 /** Data in memory are read at once, others where nobody else has to wait for them. */
-export function read(file: LayerFile, offset: number, into: Buffer): number | Deferred<number> {
+export function read(file: LayerFile, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
   const cached = file.readIfCached(into, offset);
-  return cached ?? deferred({ call: JobCall.read, args: [file.fd, offset] });
+  return (
+    cached ?? deferred({ call: JobCall.read, args: [file.fd, offset], forPages: isOfKind(handle, HandleKind.paged) })
+  );
 }
 
 /** pwrite(2) to an upper file; on an I/O thread where it is large or has to reach the disk. Answers how many bytes were taken. */
-export function write(overlay: Overlay, node: Node, file: LayerFile, request: WriteRequest): number | Deferred<number> {
+export function write(
+  overlay: Overlay,
+  node: Node,
+  { file, handle }: { readonly file: LayerFile; readonly handle: HandleId },
+  request: WriteRequest,
+): number | Deferred<number> {
   const sync = overlay.volatile ? 0 : request.flags & syncFlags;
   if (request.killSetIds) {
     killSetIds(overlay.upperPlace(node));
   }
   if (sync !== 0 || request.data.length >= largeWrite) {
-    return deferred({ call: JobCall.write, args: [file.fd, request.offset, sync] });
+    const forPages = isOfKind(handle, HandleKind.paged);
+    return deferred({ call: JobCall.write, args: [file.fd, request.offset, sync], forPages });
   }
   return file.write(request.data, request.offset, 0);
 }

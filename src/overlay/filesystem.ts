@@ -133,7 +133,7 @@ export class OverlayFilesystem implements Filesystem {
   }
 
   read(_node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
-    return read(this.#files.file(handle), offset, into);
+    return read(this.#files.file(handle), handle, offset, into);
   }
 
   write(node: NodeId, handle: HandleId, request: WriteRequest): number | Deferred<number> {
@@ -142,7 +142,7 @@ export class OverlayFilesystem implements Filesystem {
     if (isOfKind(handle, HandleKind.appending) && (request.flags & OpenFlag.append) === 0) {
       throw new FsError(Errno.EPERM, "fcntl took O_APPEND from the handle of an append-only file");
     }
-    return write(this.#overlay, written, file, request);
+    return write(this.#overlay, written, { file, handle }, request);
   }
 
   release(_node: NodeId, handle: HandleId): void {
