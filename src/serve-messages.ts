@@ -23,6 +23,8 @@ export interface ServeRequest extends OverlayRequest {
   readonly device: number;
   readonly settings: FuseSettings;
   readonly debug: boolean;
+  /** Of the standby on the main thread, which posts each request that it has kept for the core, as bytes. */
+  readonly turn: SharedArrayBuffer;
   /** One Int32: lines for the log that are under way to the main thread. */
   readonly logBacklog: SharedArrayBuffer;
 }

@@ -3,7 +3,7 @@
  * it until the mount goes. Blocks its thread all the while; speaks to the main thread by messages alone.
  */
 import { join } from "node:path";
-import { parentPort } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { FsError } from "./errno.ts";
 import { serve } from "./fuse/session.ts";
 import type { Logger } from "./log.ts";
@@ -61,11 +61,17 @@ function describe(error: Error): string {
   return error.cause instanceof Error ? `${stack}\ncaused by ${describe(error.cause)}` : stack;
 }
 
+/** What the main thread has posted beside the request to serve, in order; this thread hears no events while it serves. */
+function nextKept(): Uint8Array<ArrayBuffer> | undefined {
+  return port === null ? undefined : receiveMessageOnPort(port)?.message;
+}
+
 function run(request: ServeRequest): void {
   const log = remoteLogger(request.debug, request.logBacklog);
   serve({
     device: request.device,
     makeFilesystem: (jobs, notifier) => makeOverlay(request, log, jobs, notifier),
+    standby: { turn: request.turn, nextKept },
     runJob,
     isBeingKilled,
     ioThreadFile: join(import.meta.dirname, "io-thread.js"),

@@ -1,9 +1,12 @@
 /** The main thread's end of the serving thread: starts it, hears it, tells when it is ready and when it has ended. */
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { Standby } from "./fuse/standby.ts";
+import { turnSize } from "./fuse/turn.ts";
 import type { Logger } from "./log.ts";
 import type { LiveMount } from "./mount/mount-direct.ts";
 import type { ServeMessage, ServeRequest } from "./serve-messages.ts";
+import { runJob } from "./sys/jobs.ts";
 
 /** How serving ended: of itself because the mount went, or by a failure. */
 export type ServingEnd = { readonly failure: { readonly code: number | undefined; readonly what: string } | undefined };
@@ -27,9 +30,14 @@ export interface UnservedMount {
  */
 const heapLimits = { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 16 * 1024 } as const;
 
+/** All of it but what the thread's owner adds. */
+export type ThreadRequest = Omit<ServeRequest, "logBacklog" | "turn">;
+
 export class ServingThread implements Serving {
   readonly #worker: Worker;
   readonly #logBacklog = new SharedArrayBuffer(4);
+  readonly #turn = new SharedArrayBuffer(turnSize);
+  #standby: Standby | undefined;
   #log: Logger | undefined;
   #failure: ServingEnd["failure"];
   readonly ready: Promise<void>;
@@ -53,15 +61,25 @@ export class ServingThread implements Serving {
       worker.on("exit", (code) => {
         const unexplained =
           code === 0 ? undefined : { code: undefined, what: `the serving thread exited with ${code}` };
+        this.#standby?.stop();
         resolve({ failure: this.#failure ?? unexplained });
       });
     });
   }
 
   /** @param log where the thread's lines go */
-  serve(request: Omit<ServeRequest, "logBacklog">, log: Logger): void {
+  serve(request: ThreadRequest, log: Logger): void {
     this.#log = log;
-    this.#worker.postMessage({ ...request, logBacklog: this.#logBacklog } satisfies ServeRequest);
+    this.#worker.postMessage({ ...request, logBacklog: this.#logBacklog, turn: this.#turn } satisfies ServeRequest);
+    this.#standby = new Standby({
+      device: request.device,
+      turn: this.#turn,
+      maxWrite: request.settings.maxWrite,
+      log,
+      keep: (kept) => this.#worker.postMessage(kept, [kept.buffer]),
+      runJob,
+    });
+    this.#standby.start();
   }
 
   #hear(message: ServeMessage, ready: () => void): void {

@@ -21,6 +21,8 @@ export const JobCall = {
   read: 7,
   /** pwritev2(a, offset b, flags c) from the payload of the request that waits: bytes written */
   write: 8,
+  /** Takes setuid and setgid from the file a: 0 */
+  killSetIds: 9,
 } as const;
 
 export type JobCallNumber = (typeof JobCall)[keyof typeof JobCall];

@@ -22,8 +22,10 @@ import {
 } from "./protocol/init.ts";
 import { Opcode } from "./protocol/opcodes.ts";
 import { ReplyWriter } from "./protocol/reply-writer.ts";
+import { RequestReader } from "./protocol/request-reader.ts";
 import { sendReply } from "./send-reply.ts";
 import type { FuseSettings } from "./settings.ts";
+import { CoreTurn, turnSize } from "./turn.ts";
 
 export interface SessionOptions {
   /** Descriptor of /dev/fuse that the mount was made with; stays the caller's to close. */
@@ -37,6 +39,8 @@ export interface SessionOptions {
   isBeingKilled(thread: number): boolean;
   /** The built code of an I/O thread: a function that takes Node's `require` and the name of its file. */
   readonly ioThreadFile: string;
+  /** Where a standby on another thread serves pages when this one can't: the memory of its turn, and the requests it kept. */
+  readonly standby?: { readonly turn: SharedArrayBuffer; nextKept(): Uint8Array<ArrayBuffer> | undefined };
   /** The kernel has got the answer to its first message: the mount is usable. */
   onReady(): void;
 }
@@ -67,6 +71,7 @@ class Session {
   readonly #pool: BufferPool;
   readonly #threads: IoThreads;
   readonly #reply: ReplyWriter;
+  readonly #turn: CoreTurn;
   #current: RequestBuffer;
   #nonBlocking = false;
 
@@ -85,12 +90,14 @@ class Session {
       runJob: options.runJob,
       file: options.ioThreadFile,
     });
+    this.#turn = new CoreTurn(options.standby?.turn ?? new SharedArrayBuffer(turnSize));
     this.#reply = new ReplyWriter(Buffer.alloc(replyRoom + settings.maxWrite));
     this.#current = this.#pool.take() as RequestBuffer;
   }
 
   run(): void {
-    const filesystem = this.#options.makeFilesystem(this.#threads, new KernelNotifier(this.#device, this.#log));
+    const notifier = new KernelNotifier(this.#device, this.#log);
+    const filesystem = this.#options.makeFilesystem(this.#threads, notifier);
     try {
       const connection = this.#handshake();
       if (connection !== undefined) {
@@ -149,6 +156,10 @@ class Session {
     for (;;) {
       this.#replaceLentBuffer();
       dispatcher.serveResumed();
+      if (!this.#turn.rest()) {
+        this.#takeBack(dispatcher);
+        continue;
+      }
       const length = this.#next();
       if (length === undefined) {
         return;
@@ -159,10 +170,28 @@ class Session {
     }
   }
 
+  /** The standby has had the device: serves what it left. */
+  #takeBack(dispatcher: Dispatcher): void {
+    this.#turn.takeBack();
+    this.#nonBlocking = false;
+    setNonBlocking(this.#device, false);
+    for (let kept = this.#nextKept(); kept !== undefined; kept = this.#nextKept()) {
+      this.#turn.begin();
+      dispatcher.serve(new RequestReader(kept), kept.length);
+    }
+  }
+
+  #nextKept(): Buffer | undefined {
+    const kept = this.#options.standby?.nextKept();
+    return kept && Buffer.from(kept.buffer, kept.byteOffset, kept.length);
+  }
+
   /** The next request's length; 0 where a job was finished instead; undefined when the mount is gone. */
   #next(): number | undefined {
     if (this.#threads.pending === 0) {
-      return this.#read();
+      const length = this.#read();
+      this.#turn.begin();
+      return length;
     }
     if (!this.#nonBlocking) {
       /* What poll has seen may be taken back before it is read (its caller was killed): a read that blocks then would
@@ -171,6 +200,7 @@ class Session {
       setNonBlocking(this.#device, true);
     }
     const ready = pollTwo(this.#device, this.#threads.resultFd, -1);
+    this.#turn.begin();
     if (ready > 0 && ready & Ready.second) {
       this.#threads.drain();
     }

@@ -3,6 +3,10 @@ import { type Job, JobCall } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
 import { copyFile } from "./copy.ts";
 import { allocate, copyRange, readFully, sync, syncData, syncFileSystem, writeFully } from "./file-data.ts";
+import { changeMode } from "./names.ts";
+import { statAt } from "./stat.ts";
+
+const setIdBits = 0o6000;
 
 function run(job: Job, reply: Buffer | undefined, payload: Buffer | undefined): number {
   const [a = -1, b = 0, c = 0, d = 0, e = 0] = job.args;
@@ -31,8 +35,18 @@ function run(job: Job, reply: Buffer | undefined, payload: Buffer | undefined): 
       return reply === undefined ? -Errno.EINVAL : readFully(a, reply, b);
     case JobCall.write:
       return payload === undefined ? -Errno.EINVAL : writeFully(a, payload, b, c);
+    case JobCall.killSetIds:
+      killSetIds(a);
+      return 0;
     default:
       return -Errno.ENOSYS;
+  }
+}
+
+function killSetIds(fd: number): void {
+  const { mode } = statAt(fd, "");
+  if ((mode & setIdBits) !== 0) {
+    changeMode(fd, "", mode & 0o7777 & ~setIdBits);
   }
 }
 
