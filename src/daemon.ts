@@ -197,6 +197,7 @@ function overlayRequest(prepared: Prepared, { options, features }: MountPlan, lo
     fsync: options.fsync,
     userXattr: options.userXattr,
     presentation: options.presentation === asStored ? undefined : options.presentation,
+    passthrough: options.passthrough,
   };
 }
 
@@ -213,6 +214,7 @@ function goWithoutUuid({ upper, lowers }: Prepared, log: Logger): boolean {
 function fuseSettings(options: MountOptions): FuseSettings {
   return {
     ...defaultFuseSettings,
+    passthrough: options.passthrough !== "off",
     generation: Math.floor(Math.random() * 0x1_0000_0000),
     entryTimeout: options.entryTimeout ?? defaultFuseSettings.entryTimeout,
     attrTimeout: options.attrTimeout ?? defaultFuseSettings.attrTimeout,

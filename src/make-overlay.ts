@@ -1,4 +1,5 @@
 /** The overlay over layers that the main thread has opened, for whichever thread serves it. */
+import type { BackingFiles } from "./contract/backing.ts";
 import type { Filesystem } from "./contract/filesystem.ts";
 import type { Notifier } from "./contract/notifier.ts";
 import type { JobRunner } from "./contract/slow.ts";
@@ -9,8 +10,15 @@ import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
 import { collectGarbage } from "./sys/memory.ts";
 import { PresentedFilesystem } from "./view/presented-filesystem.ts";
 
+/** What a transport offers to the file system that it serves. */
+interface TransportServices {
+  readonly jobs: JobRunner;
+  readonly notifier: Notifier;
+  readonly backing: BackingFiles;
+}
+
 /** @throws FsError where the layers can't be set up */
-export function makeOverlay(request: OverlayRequest, log: Logger, jobs: JobRunner, notifier: Notifier): Filesystem {
+export function makeOverlay(request: OverlayRequest, log: Logger, services: TransportServices): Filesystem {
   const upper = request.upper && layerOf(request.upper);
   const work = request.work && layerOf(request.work);
   const overlay = new OverlayFilesystem({
@@ -21,9 +29,9 @@ export function makeOverlay(request: OverlayRequest, log: Logger, jobs: JobRunne
     features: request.features,
     fsync: request.fsync,
     userXattr: request.userXattr,
+    passthrough: request.passthrough,
     log,
-    jobs,
-    notifier,
+    ...services,
     releaseMemory: collectGarbage,
   });
   return request.presentation === undefined ? overlay : new PresentedFilesystem(overlay, request.presentation);

@@ -29,12 +29,13 @@ export function makeServer(
   log: Logger,
   events: Events,
 ): NativeServer {
-  // The addon can't notify the kernel: what that remembers is for options to limit.
+  // The addon can't notify the kernel: what that remembers is for options to limit. Nor can it pass files through.
   const notifier = { attributesChanged: nothing, listingChanged: nothing, dataRead: nothing };
+  const backing = { open: nothing, close: nothing };
   return new NativeServer(addon, {
     log,
     forOthers,
-    makeFilesystem: (jobs) => makeOverlay(request, log, jobs, notifier),
+    makeFilesystem: (jobs) => makeOverlay(request, log, { jobs, notifier, backing }),
     runJob,
     ioThreadFile: join(import.meta.dirname, "io-thread.js"),
     ...events,
@@ -49,6 +50,6 @@ export function describe(error: unknown): { code: number | undefined; what: stri
   };
 }
 
-function nothing(): void {
+function nothing(): undefined {
   // There is no one to tell.
 }

@@ -1,5 +1,5 @@
 /** What the main thread and the serving thread of a mount tell each other. Types only. */
-import type { Features, SyncMode } from "./contract/features.ts";
+import type { Features, PassthroughMode, SyncMode } from "./contract/features.ts";
 import type { Presentation } from "./contract/presentation.ts";
 import type { FuseSettings } from "./fuse/settings.ts";
 import type { LayerTraits } from "./layer/directory-layer.ts";
@@ -16,6 +16,7 @@ export interface OverlayRequest {
   readonly userXattr: boolean;
   /** Undefined: everything is shown as it is stored. */
   readonly presentation: Presentation | undefined;
+  readonly passthrough: PassthroughMode;
 }
 
 /** From the main thread, once: all that there is to serve. */

@@ -70,7 +70,7 @@ function run(request: ServeRequest): void {
   const log = remoteLogger(request.debug, request.logBacklog);
   serve({
     device: request.device,
-    makeFilesystem: (jobs, notifier) => makeOverlay(request, log, jobs, notifier),
+    makeFilesystem: (jobs, notifier, backing) => makeOverlay(request, log, { jobs, notifier, backing }),
     standby: { turn: request.turn, nextKept },
     runJob,
     isBeingKilled,

@@ -71,15 +71,17 @@ export class ServingThread implements Serving {
   serve(request: ThreadRequest, log: Logger): void {
     this.#log = log;
     this.#worker.postMessage({ ...request, logBacklog: this.#logBacklog, turn: this.#turn } satisfies ServeRequest);
-    this.#standby = new Standby({
-      device: request.device,
-      turn: this.#turn,
-      maxWrite: request.settings.maxWrite,
-      log,
-      keep: (kept) => this.#worker.postMessage(kept, [kept.buffer]),
-      runJob,
-    });
-    this.#standby.start();
+    if (request.passthrough !== "off") {
+      this.#standby = new Standby({
+        device: request.device,
+        turn: this.#turn,
+        maxWrite: request.settings.maxWrite,
+        log,
+        keep: (kept) => this.#worker.postMessage(kept, [kept.buffer]),
+        runJob,
+      });
+      this.#standby.start();
+    }
   }
 
   #hear(message: ServeMessage, ready: () => void): void {

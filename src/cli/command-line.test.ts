@@ -62,6 +62,13 @@ describe("mount", () => {
     });
   });
 
+  it("takes the mode of passthrough by flag or by option, the flag first", () => {
+    expect(mount("-o", "lowerdir=a", "m").plan.options.passthrough).toBe("upper");
+    expect(mount("-o", "lowerdir=a,passthrough=off", "m").plan.options.passthrough).toBe("off");
+    expect(mount("--passthrough=all", "-o", "lowerdir=a,passthrough=off", "m").plan.options.passthrough).toBe("all");
+    expect(() => mount("--passthrough=on", "-o", "lowerdir=a", "m")).toThrow(/passthrough/);
+  });
+
   it("keeps generic options as flags of mount(2)", () => {
     expect(mount("-o", "lowerdir=a,ro,nosuid", "-o", "rw,nodev", "m").plan.options.flags).toBe(
       MountFlag.noSuid | MountFlag.noDev,

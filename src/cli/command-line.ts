@@ -1,7 +1,8 @@
 /** argv -> a typed command. Pure: nothing is looked at but the arguments. */
 import { Command, CommanderError, Option } from "commander";
+import type { PassthroughMode } from "../contract/features.ts";
 import { OptionError } from "../mount/option-error.ts";
-import { parseOptions } from "../mount/options.ts";
+import { parseOptions, passthroughModes } from "../mount/options.ts";
 import { type MountPlan, makePlan, type Transport, transports } from "../mount/plan.ts";
 import { exitCodeHelp } from "./exit-codes.ts";
 
@@ -81,6 +82,8 @@ Options of -o (repeatable, separated by commas):
                         also entry_timeout=, attr_timeout=, negative_timeout=
   allow_other           everyone may use the mount: the default, but not over fuse-native
   allow_root            root alone may use it
+  passthrough=upper|all|off
+                        which files the kernel reads and writes by itself, without the daemon
   max_read=BYTES, fsname=NAME, subtype=NAME, debug
   remount               other flags for a mount that is there
   context=LABEL         for SELinux; also fscontext=, defcontext=, rootcontext=
@@ -134,6 +137,7 @@ export function parseCommandLine(args: readonly string[], version: string): CliC
         .choices(transports)
         .default("direct"),
     )
+    .addOption(new Option("--passthrough <files>", "as -o passthrough=").choices(passthroughModes))
     .option("-f, --foreground", "stay in the foreground, log to stderr")
     .option("-d, --debug", "foreground, with two log lines for each request")
     .option("--log-file <file>", "append log lines (JSON) to this file instead of syslog or stderr")
@@ -186,6 +190,7 @@ interface MountFlags {
   readonly upper?: string;
   readonly work?: string;
   readonly transport: Transport;
+  readonly passthrough?: PassthroughMode;
   readonly foreground?: boolean;
   readonly debug?: boolean;
   readonly logFile?: string;
@@ -230,6 +235,7 @@ function mountCommand(positionals: readonly string[], flags: MountFlags): MountC
     lowers: [...parsed.lowers, ...flags.lower],
     upper: flags.upper ?? parsed.upper,
     work: flags.work ?? parsed.work,
+    passthrough: flags.passthrough ?? parsed.passthrough,
   };
   const plan = makePlan(mountpoint, options, flags.transport);
   const debug = flags.debug === true || parsed.debug;

@@ -6,6 +6,12 @@
 /** What reaches the disk by itself. volatile: nothing; auto: data that are copied up; strict: all that is copied up or staged. */
 export type SyncMode = "volatile" | "auto" | "strict";
 
+/**
+ * Which files the kernel reads and writes by itself, where it can: none; those of the upper, and all of a mount without one;
+ * those of lowers too.
+ */
+export type PassthroughMode = "off" | "upper" | "all";
+
 export interface Features {
   /**
    * Directories of lowers that were renamed. on: renaming them leaves a redirect; follow: redirects are understood;

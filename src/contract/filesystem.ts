@@ -7,6 +7,7 @@
  * off the core; the reply is what its `finish` returns. Nothing is awaited: a method runs to its end
  * before the next request is looked at.
  */
+import type { BackingId } from "./backing.ts";
 import type { Caller, HandleId, Name, NodeId } from "./ids.ts";
 import type { Deferred } from "./slow.ts";
 
@@ -36,6 +37,8 @@ export interface Attributes {
   /** stx_attributes and their mask as statx(2) of the layer gave them. */
   readonly attributes: number;
   readonly attributesMask: number;
+  /** In a reply: some of this may change at any time without a call, so that the kernel is not to remember it. */
+  readonly unsteady?: boolean;
 }
 
 /** A name that was found, or made: the kernel now holds one more lookup of `node`. */
@@ -75,8 +78,16 @@ export interface OpenRequest {
 
 export interface Opened {
   readonly handle: HandleId;
-  /** "keep": the kernel may keep the pages it has cached. "bypass": nothing goes through them, nor can be mapped as shared. */
-  readonly cache: "keep" | "bypass";
+  /**
+   * "keep": the kernel may keep the pages it has cached; "drop": they may be outdated. "bypass": nothing goes through them,
+   * nor can be mapped as shared.
+   */
+  readonly cache: "keep" | "drop" | "bypass";
+  /**
+   * The kernel reads, writes and maps the file registered as this, instead of asking; with "bypass" it only maps it. All
+   * handles of a node that are open at a time have the same one, or none has one; "keep" goes not with it.
+   */
+  readonly backing?: BackingId | undefined;
 }
 
 export interface WriteRequest {
@@ -134,6 +145,7 @@ export interface Filesystem {
     node: NodeId,
     handle: HandleId | undefined,
     changes: AttributeChanges,
+    caller: Caller,
   ): Attributes | Deferred<Attributes>;
   readLink(node: NodeId): Buffer;
 

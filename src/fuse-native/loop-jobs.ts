@@ -5,6 +5,8 @@ import { IoThreads, type JobBuffers, type JobDone, type RunJob } from "../fuse/i
 import type { Logger } from "../log.ts";
 import { Awaited, whenReady } from "../sys/foreign.ts";
 
+/** It is the addon that answers, never an I/O thread. */
+const noDevice = -1;
 const threadLimit = 4;
 const bufferCount = 8;
 /** The most that libfuse 2 reads or writes at once. */
@@ -16,7 +18,8 @@ export class LoopJobs implements JobRunner {
 
   /** @param file the code of an I/O thread, as built */
   constructor(log: Logger, runJob: RunJob, file: string) {
-    this.#threads = new IoThreads(new BufferPool(bufferCount, largestData), threadLimit, log, runJob, file);
+    const pool = new BufferPool(bufferCount, largestData);
+    this.#threads = new IoThreads({ device: noDevice, pool, limit: threadLimit, log, runJob, file });
   }
 
   start(job: Job, done: (result: number) => void): void {

@@ -159,7 +159,7 @@ export class Operations {
     truncate: (_, path: string, low: number, high: number) => this.#change(path, { size: low + high * two32 }),
     ftruncate: (_, _path: string, file: number, low: number, high: number) => {
       const { node, handle } = this.#file(file);
-      return after(this.#fs.setAttributes(node, handle, { size: low + high * two32 }), nothing);
+      return after(this.#fs.setAttributes(node, handle, { size: low + high * two32 }, this.#caller), nothing);
     },
     utimens: (call, path: string, low: number, high: number) =>
       this.#change(path, {
@@ -258,7 +258,7 @@ export class Operations {
     path: string,
     changes: { mode?: number; uid?: number; gid?: number; size?: number; atime?: TimeChange; mtime?: TimeChange },
   ): Answer {
-    return after(this.#fs.setAttributes(this.#node(path), undefined, changes), nothing);
+    return after(this.#fs.setAttributes(this.#node(path), undefined, changes, this.#caller), nothing);
   }
 
   #rename(path: string, newPath: string): number {

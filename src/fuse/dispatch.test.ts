@@ -14,6 +14,7 @@ import { RequestReader } from "./protocol/request-reader.ts";
 const connection: Connection = {
   minor: 45,
   flags: 0,
+  flags2: 0,
   maxReadahead: 0,
   maxWrite: 4096,
   generation: 0,

@@ -137,7 +137,7 @@ const rows: Record<OpcodeNumber, AnyOperation> = {
   [Opcode.Setattr]: operation({
     name: "SETATTR",
     decode: metadata.decodeSetattr,
-    handle: (fs, { handle, changes }, { header }) => fs.setAttributes(header.node, handle, changes),
+    handle: (fs, { handle, changes }, { header }) => fs.setAttributes(header.node, handle, changes, header.caller),
     encode: encodeAttributes,
   }),
   [Opcode.Readlink]: operation({

@@ -2,12 +2,14 @@
  * One mount from its first message to its end: the handshake, then read, act, reply, until the kernel says that the mount
  * is gone. All of it on one thread, which blocks in read(2) when there is nothing to do.
  */
+import type { BackingFiles } from "../contract/backing.ts";
 import type { Filesystem } from "../contract/filesystem.ts";
 import type { Notifier } from "../contract/notifier.ts";
 import type { JobRunner } from "../contract/slow.ts";
 import { Errno, errnoName, FsError } from "../errno.ts";
 import type { Logger } from "../log.ts";
 import { pollTwo, Ready, readRequest, setNonBlocking } from "../sys/device.ts";
+import { ConnectionBackingFiles } from "./backing-files.ts";
 import { BufferPool, type RequestBuffer } from "./buffers.ts";
 import { Dispatcher } from "./dispatch.ts";
 import { IoThreads, type RunJob } from "./io-threads.ts";
@@ -18,6 +20,7 @@ import {
   encodeInit,
   encodeInitMajorOnly,
   negotiate,
+  passesThrough,
   protocolMajor,
 } from "./protocol/init.ts";
 import { Opcode } from "./protocol/opcodes.ts";
@@ -30,7 +33,7 @@ import { CoreTurn, turnSize } from "./turn.ts";
 export interface SessionOptions {
   /** Descriptor of /dev/fuse that the mount was made with; stays the caller's to close. */
   readonly device: number;
-  makeFilesystem(jobs: JobRunner, notifier: Notifier): Filesystem;
+  makeFilesystem(jobs: JobRunner, notifier: Notifier, backing: BackingFiles): Filesystem;
   readonly settings: FuseSettings;
   readonly log: Logger;
   /** Does a slow call on the core's own thread, should there be no other. */
@@ -70,6 +73,7 @@ class Session {
   readonly #options: SessionOptions;
   readonly #pool: BufferPool;
   readonly #threads: IoThreads;
+  readonly #backing: ConnectionBackingFiles;
   readonly #reply: ReplyWriter;
   readonly #turn: CoreTurn;
   #current: RequestBuffer;
@@ -91,13 +95,14 @@ class Session {
       file: options.ioThreadFile,
     });
     this.#turn = new CoreTurn(options.standby?.turn ?? new SharedArrayBuffer(turnSize));
+    this.#backing = new ConnectionBackingFiles(device, log);
     this.#reply = new ReplyWriter(Buffer.alloc(replyRoom + settings.maxWrite));
     this.#current = this.#pool.take() as RequestBuffer;
   }
 
   run(): void {
     const notifier = new KernelNotifier(this.#device, this.#log);
-    const filesystem = this.#options.makeFilesystem(this.#threads, notifier);
+    const filesystem = this.#options.makeFilesystem(this.#threads, notifier, this.#backing);
     try {
       const connection = this.#handshake();
       if (connection !== undefined) {
@@ -108,6 +113,9 @@ class Session {
       this.#finishJobs();
       this.#threads.stop();
       filesystem.destroy();
+      if (this.#backing.count > 0) {
+        this.#log.error({ count: this.#backing.count }, "files that were passed through were not given back");
+      }
     }
   }
 
@@ -135,6 +143,11 @@ class Session {
       encodeInit(connection, this.#reply);
       this.#reply.finish(0, request.uniqueLow, request.uniqueHigh);
       this.#send(this.#reply, "INIT");
+      if (passesThrough(connection)) {
+        this.#backing.enable();
+      } else if (this.#settings.passthrough) {
+        this.#log.debug({}, "the kernel has no passthrough");
+      }
       this.#log.debug(connection, "INIT answered");
       return connection;
     }

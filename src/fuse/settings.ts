@@ -10,6 +10,8 @@ export interface FuseSettings {
   readonly maxWrite: number;
   /** 32 bits in every file handle (name_to_handle_at) of the mount: those of an earlier mount, whose node ids are used anew, are stale. */
   readonly generation: number;
+  /** Ask the kernel to read and write files by itself, where it can. */
+  readonly passthrough: boolean;
   /** The most I/O threads that may run. */
   readonly ioThreads: number;
 }
@@ -23,5 +25,6 @@ export const defaultFuseSettings: FuseSettings = {
   negativeTimeout: year,
   maxWrite: 1024 * 1024,
   generation: 0,
+  passthrough: false,
   ioThreads: 4,
 };

@@ -202,6 +202,18 @@ const cases: Case[] = [
       8033e10100000000 00000000 00000000 ${fileAttrHex}`,
   },
   {
+    name: "GETATTR of what may change unseen",
+    request: `
+      38000000 03000000 cc00000000000000 0500000000000000
+      00000000 00000000 4c080000 0000 0000
+      00000000 00000000 0000000000000000`,
+    call: ["getAttributes", 5, undefined],
+    returns: { ...file, unsteady: true },
+    reply: `
+      78000000 00000000 cc00000000000000
+      0000000000000000 00000000 00000000 ${fileAttrHex}`,
+  },
+  {
     name: "GETATTR of an open file",
     request: `
       38000000 03000000 cc00000000000000 0500000000000000
@@ -223,7 +235,7 @@ const cases: Case[] = [
       2806026b00000000 2806026b00000000 0000000000000000   // atime, mtime, ctime
       c1815a20 c1815a20 00000000                           // nanoseconds
       00000000 00000000 00000000 00000000 00000000         // mode, unused, uid, gid, unused`,
-    call: ["setAttributes", 5, undefined, { atime: "now", mtime: "now" }],
+    call: ["setAttributes", 5, undefined, { atime: "now", mtime: "now" }, caller(2076)],
     returns: file,
     reply: `78000000 00000000 2000000000000000 8033e10100000000 00000000 00000000 ${fileAttrHex}`,
   },
@@ -237,7 +249,13 @@ const cases: Case[] = [
       fbffffffffffffff 0000000002000000 0000000000000000
       07000000 15cd5b07 00000000
       00000000 00000000 00000000 00000000 00000000`,
-    call: ["setAttributes", 5, undefined, { atime: { sec: -5, nsec: 7 }, mtime: { sec: 2 ** 33, nsec: 123456789 } }],
+    call: [
+      "setAttributes",
+      5,
+      undefined,
+      { atime: { sec: -5, nsec: 7 }, mtime: { sec: 2 ** 33, nsec: 123456789 } },
+      caller(2077),
+    ],
     returns: file,
     reply: `78000000 00000000 3600000000000000 8033e10100000000 00000000 00000000 ${fileAttrHex}`,
   },
@@ -251,7 +269,7 @@ const cases: Case[] = [
       0000000000000000 0000000000000000 0000000000000000
       00000000 00000000 00000000
       00000000 00000000 00000000 00000000 00000000`,
-    call: ["setAttributes", 5, undefined, { size: 11 }],
+    call: ["setAttributes", 5, undefined, { size: 11 }, caller(2077)],
     returns: file,
     reply: `78000000 00000000 3a00000000000000 8033e10100000000 00000000 00000000 ${fileAttrHex}`,
   },
@@ -265,7 +283,7 @@ const cases: Case[] = [
       0000000000000000 0000000000000000 0000000000000000
       00000000 00000000 00000000
       00000000 00000000 e8030000 e9030000 00000000         // uid 1000, gid 1001`,
-    call: ["setAttributes", 5, undefined, { uid: 1000, gid: 1001, killSetIds: true }],
+    call: ["setAttributes", 5, undefined, { uid: 1000, gid: 1001, killSetIds: true }, caller(2077)],
     returns: file,
     reply: `78000000 00000000 7800000000000000 8033e10100000000 00000000 00000000 ${fileAttrHex}`,
   },
@@ -279,7 +297,7 @@ const cases: Case[] = [
       0000000000000000 0000000000000000 0000000000000000
       00000000 00000000 00000000
       ed890000 00000000 00000000 00000000 00000000         // 0104755`,
-    call: ["setAttributes", 5, 9, { mode: 0o4755 }],
+    call: ["setAttributes", 5, 9, { mode: 0o4755 }, caller(2077)],
     returns: file,
     reply: `78000000 00000000 3a00000000000000 8033e10100000000 00000000 00000000 ${fileAttrHex}`,
   },
@@ -419,6 +437,36 @@ const cases: Case[] = [
     call: ["open", 6, { flags: 0o101001, killSetIds: true }],
     returns: { handle: 7, cache: "bypass" },
     reply: "20000000 00000000 ae00000000000000 0700000000000000 01000000 00000000",
+  },
+  {
+    name: "OPEN of a file that the kernel reads and writes by itself",
+    request: `
+      30000000 0e000000 ae00000000000000 0600000000000000
+      00000000 00000000 47080000 0000 0000
+      00800000 00000000`,
+    call: ["open", 6, { flags: 0o100000, killSetIds: false }],
+    returns: { handle: 7, cache: "drop", backing: 5 },
+    reply: "20000000 00000000 ae00000000000000 0700000000000000 80000000 05000000",
+  },
+  {
+    name: "OPEN of a file that the kernel maps by itself, and does not read or write",
+    request: `
+      30000000 0e000000 ae00000000000000 0600000000000000
+      00000000 00000000 47080000 0000 0000
+      00800000 00000000`,
+    call: ["open", 6, { flags: 0o100000, killSetIds: false }],
+    returns: { handle: 7, cache: "bypass", backing: 5 },
+    reply: "20000000 00000000 ae00000000000000 0700000000000000 81000000 05000000",
+  },
+  {
+    name: "OPEN of a file whose cached pages are outdated",
+    request: `
+      30000000 0e000000 ae00000000000000 0600000000000000
+      00000000 00000000 47080000 0000 0000
+      00800000 00000000`,
+    call: ["open", 6, { flags: 0o100000, killSetIds: false }],
+    returns: { handle: 7, cache: "drop" },
+    reply: "20000000 00000000 ae00000000000000 0700000000000000 00000000 00000000",
   },
   {
     name: "CREATE",
@@ -797,6 +845,27 @@ describe("INIT", () => {
         4000 3000 00001000 01000000 0001 0000              // background 64 and 48, 1 MiB, 1 ns, 256 pages
         00000000 ${"00".repeat(28)}                        // flags2`).toString("hex"),
     );
+  });
+
+  const negotiated = (offer: Buffer) => {
+    const request = new RequestReader(Buffer.from(offer));
+    request.begin(offer.length);
+    const reply = new ReplyWriter(Buffer.alloc(4096, 0xee));
+    encodeInit(negotiate(decodeInit(request), { ...defaultFuseSettings, passthrough: true }), reply);
+    return { flags2: reply.area(64).readUInt32LE(32), maxStackDepth: reply.area(64).readUInt32LE(36) };
+  };
+
+  test("takes passthrough, over file systems that are no stack, where it is wanted and offered", () => {
+    expect(negotiated(initMessage)).toEqual({ flags2: 0x20, maxStackDepth: 1 });
+    const without = Buffer.from(initMessage);
+    without.writeUInt32LE(0x5dd, 56);
+    expect(negotiated(without)).toEqual({ flags2: 0, maxStackDepth: 0 });
+  });
+
+  test("reads flags2 only where the kernel says that it is there", () => {
+    const older = Buffer.from(initMessage);
+    older.writeUInt32LE(0x33fffffb, 52);
+    expect(negotiated(older)).toEqual({ flags2: 0, maxStackDepth: 0 });
   });
 
   test("tells a kernel of a newer major protocol to come again with 7", () => {

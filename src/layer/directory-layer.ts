@@ -257,7 +257,7 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   #file(fd: number, writable: boolean): LayerFile {
-    return new DiskFile(fd, writable, this.#makeAnchor);
+    return new DiskFile(fd, writable, { passable: !this.traits.sparesAtime, makeAnchor: this.#makeAnchor });
   }
 
   #openForWriting(path: LayerPath): number {

@@ -1,9 +1,10 @@
 /** An open file or directory of a layer on disk. */
 import type { TimeChange } from "../contract/filesystem.ts";
+import { Errno, isErrno } from "../errno.ts";
 import { copyDense, copyFile, shareData } from "../sys/copy.ts";
 import { ioctl, readCached, readFully, seekIn, sync, truncateTo, writeFully } from "../sys/file-data.ts";
 import { changeModeOf, changeOwnerOf, setTimesOf } from "../sys/names.ts";
-import { closeDescriptor, replaceDescriptor } from "../sys/open.ts";
+import { closeDescriptor, descriptorPath, OpenFlag, openAt, replaceDescriptor, workingDirectory } from "../sys/open.ts";
 import { statAt } from "../sys/stat.ts";
 import { setXattrOf } from "../sys/xattr.ts";
 import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
@@ -11,13 +12,19 @@ import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
 export class DiskFile implements LayerFile {
   readonly #makeAnchor: (fd: number) => WritableLayer;
   #writable: boolean;
+  #passable: boolean;
   #fd: number;
 
-  /** @param makeAnchor of the layer that the file is of: anchors what an open descriptor stands for */
-  constructor(fd: number, writable: boolean, makeAnchor: (fd: number) => WritableLayer) {
+  /** @param ofLayer what the layer says of all its files; `makeAnchor` anchors what an open descriptor stands for */
+  constructor(
+    fd: number,
+    writable: boolean,
+    ofLayer: { readonly passable: boolean; makeAnchor(fd: number): WritableLayer },
+  ) {
     this.#fd = fd;
     this.#writable = writable;
-    this.#makeAnchor = makeAnchor;
+    this.#passable = ofLayer.passable;
+    this.#makeAnchor = ofLayer.makeAnchor;
   }
 
   /** -1 once closed, so that a late call fails with EBADF instead of reaching another file. */
@@ -27,6 +34,25 @@ export class DiskFile implements LayerFile {
 
   get writable(): boolean {
     return this.#writable;
+  }
+
+  get passable(): boolean {
+    return this.#passable;
+  }
+
+  takes(flags: number): boolean {
+    if ((flags & OpenFlag.direct) === 0) {
+      return true;
+    }
+    try {
+      closeDescriptor(openAt(workingDirectory, descriptorPath(this.#fd), OpenFlag.readOnly | OpenFlag.direct));
+      return true;
+    } catch (error) {
+      if (isErrno(error, Errno.EINVAL)) {
+        return false;
+      }
+      throw error;
+    }
   }
 
   read(into: Buffer, offset: number): number {
@@ -94,6 +120,7 @@ export class DiskFile implements LayerFile {
     try {
       replaceDescriptor(this.#fd, other.fd, true);
       this.#writable = other.writable;
+      this.#passable = other.passable;
     } finally {
       other.close();
     }

@@ -29,6 +29,10 @@ export interface LayerFile {
   /** For Jobs, and the same until `close` closes it. */
   readonly fd: number;
   readonly writable: boolean;
+  /** The kernel may read and write it by itself: the layer sees to it that nothing happens to it that must not. */
+  readonly passable: boolean;
+  /** Whether its file system has what flags of open(2) ask for: not all have O_DIRECT. */
+  takes(flags: number): boolean;
   /** Fills `into` from its start; short only at the end of the file. */
   read(into: Buffer, offset: number): number;
   /** As `read`, but undefined where the data are not in memory (RWF_NOWAIT) and reading would block. */

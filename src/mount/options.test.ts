@@ -45,6 +45,7 @@ describe("parseOptions", () => {
       features: {},
       userXattr: false,
       presentation: asStored,
+      passthrough: "upper",
       debug: false,
       labels: [],
       remount: false,
@@ -87,6 +88,7 @@ describe("parseOptions", () => {
     expect(parseOptions(["fsync=0,fsync=1"]).fsync).toBe("auto");
     expect(parseOptions(["volatile,fsync=strict"]).fsync).toBe("strict");
     expect(parseOptions(["fsync=strict,volatile"]).fsync).toBe("volatile");
+    expect(parseOptions(["passthrough=off", "passthrough=all"]).passthrough).toBe("all");
   });
 
   it("passes over those that are for others, or about how to serve", () => {
@@ -122,6 +124,7 @@ describe("parseOptions", () => {
     ["nfs_export=on", /nfs_export=on is not supported/],
     ["verity=require", /verity=require is not supported/],
     ["fsync=on", /fsync=on is none of its values/],
+    ["passthrough=on", /passthrough=on is none of its values: write passthrough=upper/],
     ["override_creds=off", /override_creds takes no value/],
     ["max_read=lots", /max_read=lots is not a whole number/],
     ["timeout=-1", /timeout=-1 is not a number of seconds/],

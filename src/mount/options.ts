@@ -2,7 +2,7 @@
  * The language of `-o`: what mount(8), container engines and fstab write there becomes a typed result.
  * Pure: nothing here looks at the disk. Strings are latin1 bytes, as everywhere.
  */
-import type { SyncMode } from "../contract/features.ts";
+import type { PassthroughMode, SyncMode } from "../contract/features.ts";
 import type { Presentation } from "../contract/presentation.ts";
 import { type FeatureOptions, featureOptions, oneOf } from "./feature-options.ts";
 import { silentlyIgnored } from "./ignored-options.ts";
@@ -39,6 +39,7 @@ export interface MountOptions {
   readonly presentation: Presentation;
   readonly fsync: SyncMode;
   readonly userXattr: boolean;
+  readonly passthrough: PassthroughMode;
   readonly debug: boolean;
   /** Options for SELinux, as mount(2) takes them. */
   readonly labels: readonly string[];
@@ -92,6 +93,9 @@ function closingQuote(text: string, start: number): number {
   throw new OptionError(`the quote in "${text.slice(text.lastIndexOf(",", start) + 1)}" is never closed`);
 }
 
+/** The values of the option, and of the flag that means it. */
+export const passthroughModes: readonly PassthroughMode[] = ["upper", "all", "off"];
+
 function unescapeBackslashes(value: string): string {
   return value.replace(/\\(.)/gs, "$1");
 }
@@ -144,6 +148,9 @@ const withValue: Readonly<Record<string, (draft: Draft, value: string, name: str
   fscontext: addLabel,
   defcontext: addLabel,
   rootcontext: addLabel,
+  passthrough: (draft, value, name) => {
+    draft.passthrough = oneOf(name, value, passthroughModes);
+  },
 };
 
 /** The values that fuse-overlayfs has for it. */
@@ -218,6 +225,7 @@ export function parseOptions(texts: readonly string[]): MountOptions {
     presentation: [],
     fsync: "auto",
     userXattr: false,
+    passthrough: "upper",
     debug: false,
     labels: [],
     remount: false,

@@ -7,6 +7,7 @@ import { copyUp } from "./copy-up.ts";
 import { killSetIds } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { requireDataFree } from "./passthrough.ts";
 import { requireChangeable, requireOverwritable, requireWritable } from "./protection.ts";
 
 /** What stat(2) shows of a node. */
@@ -14,17 +15,23 @@ export function getAttributes(overlay: Overlay, node: Node): Attributes {
   return overlay.attributes(node, overlay.stat(node));
 }
 
+/**
+ * Whether nothing is to change but that set-id bits and capabilities are to go, for a write (which takes them itself) or for a chown(2) to
+ * nobody. The kernel does not tell one from the other, nor whether the caller may chown.
+ */
+export function isAnnouncement({ mode, uid, gid, size, atime, mtime }: AttributeChanges): boolean {
+  return (mode ?? uid ?? gid ?? size ?? atime ?? mtime) === undefined;
+}
+
 /** Applies what is present in `changes`, in the order in which one does not undo another. */
 export function setAttributes(overlay: Overlay, node: Node, changes: AttributeChanges, byHandle: boolean): Attributes {
   if (changes.size !== undefined && node.type !== FileType.regular) {
     throw new FsError(node.type === FileType.directory ? Errno.EISDIR : Errno.EINVAL, "truncate");
   }
-  if (changesNothing(changes)) {
-    /* Set-id bits and capabilities are to go, for a write (which takes them itself) or for a chown(2) to nobody. The kernel
-       does not tell one from the other, nor whether the caller may chown. */
-    return getAttributes(overlay, node);
-  }
   requireAllowed(overlay, node, changes, byHandle);
+  if (changes.size !== undefined) {
+    requireDataFree(node);
+  }
   const killsSetIds = changes.killSetIds === true;
   // As long as there is something to truncate: truncate(2) of an empty file moves no time.
   const empties = changes.size === 0 && !node.upper && overlay.stat(node).size > 0;
@@ -50,10 +57,6 @@ export function setAttributes(overlay: Overlay, node: Node, changes: AttributeCh
     layer.setTimes(path, changes.atime, changes.mtime);
   }
   return getAttributes(overlay, node);
-}
-
-function changesNothing({ mode, uid, gid, size, atime, mtime }: AttributeChanges): boolean {
-  return (mode ?? uid ?? gid ?? size ?? atime ?? mtime) === undefined;
 }
 
 /**

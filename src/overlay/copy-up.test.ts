@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSy
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import type { SyncMode } from "../contract/features.ts";
-import { rootNodeId } from "../contract/ids.ts";
+import { type Caller, rootNodeId } from "../contract/ids.ts";
 import { type Job, JobCall, Parked } from "../contract/slow.ts";
 import { Errno, type FsError } from "../errno.ts";
 import { openLowerLayer, openUpperLayers } from "../layer/directory-layer.ts";
@@ -53,8 +53,12 @@ function mount(fsync: SyncMode, wrap = (layer: WritableLayer) => layer): void {
     jobs: { start: (job, done) => jobs.push({ job, done }) },
     releaseMemory: ignore,
     notifier: { attributesChanged: ignore, listingChanged: ignore, dataRead: ignore },
+    passthrough: "off",
+    backing: { open: () => undefined, close: () => undefined },
   });
 }
+
+const root: Caller = { uid: 0, gid: 0, pid: 1 };
 
 function nodeOf(name: string): number {
   return filesystem.lookup(rootNodeId, name)?.node ?? 0;
@@ -92,7 +96,7 @@ test("meanwhile whatever changes the file waits at the same gate, and reading go
   const node = nodeOf("large");
   const waiting = [
     () => filesystem.open(node, writeOnly),
-    () => filesystem.setAttributes(node, undefined, { mode: 0o600 }),
+    () => filesystem.setAttributes(node, undefined, { mode: 0o600 }, root),
     () => filesystem.setXattr(node, "user.x", Buffer.from("1"), 0, false),
     () => filesystem.link(node, rootNodeId, "second"),
     () => filesystem.rename(rootNodeId, "large", rootNodeId, "other", 0),
@@ -117,7 +121,7 @@ test("a copy that fails is told to all who wait, and leaves nothing behind", () 
   const before = readdirSync("/proc/self/fd").length;
   const waiting = [
     park(() => filesystem.open(node, writeOnly)),
-    park(() => filesystem.setAttributes(node, undefined, { size: 1 })),
+    park(() => filesystem.setAttributes(node, undefined, { size: 1 }, root)),
   ];
   jobs[0]?.done(-Errno.ENOSPC);
   expect(waiting.map(({ outcome }) => (outcome[0] as FsError).code)).toEqual([Errno.ENOSPC, Errno.ENOSPC]);
@@ -188,7 +192,7 @@ test.each<[SyncMode, string[]]>([
   mount(mode, (layer) => recording(layer, calls));
   calls.length = 0;
   for (const name of ["empty", "directory", "symlink", "small"]) {
-    filesystem.setAttributes(nodeOf(name), undefined, { uid: 7 });
+    filesystem.setAttributes(nodeOf(name), undefined, { uid: 7 }, root);
   }
   expect(calls).toEqual(expected);
 });
@@ -197,7 +201,7 @@ test("no data are copied that nobody will see: of an empty file, or of one that 
   mount("auto");
   filesystem.open(nodeOf("empty"), writeOnly);
   filesystem.open(nodeOf("large"), { flags: 0o1001, killSetIds: false });
-  filesystem.setAttributes(nodeOf("small"), undefined, { size: 0 });
+  filesystem.setAttributes(nodeOf("small"), undefined, { size: 0 }, root);
   expect(jobs).toEqual([]);
   expect(["empty", "large", "small"].map((name) => readFileSync(`${scratch}/upper/${name}`).length)).toEqual([0, 0, 0]);
 });

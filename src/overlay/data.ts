@@ -7,14 +7,13 @@ import { type Deferred, JobCall } from "../contract/slow.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import { killSetIds } from "./metadata.ts";
 import type { Node } from "./node.ts";
+import { OpenFlag } from "./open-flags.ts";
 import type { Overlay } from "./overlay.ts";
 import { requireOverwritable, requireWritable } from "./protection.ts";
 import { deferred, deferredVoid } from "./slow-calls.ts";
 
 /** A write this large may be made to wait for the disk: it leaves the core. */
 const largeWrite = 256 * 1024;
-/** O_SYNC (which contains O_DSYNC) and O_DSYNC of the generic ABI. */
-const syncFlags = 0o4010000;
 /** FALLOC_FL_KEEP_SIZE */
 const keepSize = 1;
 
@@ -33,7 +32,7 @@ export function write(
   { file, handle }: { readonly file: LayerFile; readonly handle: HandleId },
   request: WriteRequest,
 ): number | Deferred<number> {
-  const sync = overlay.volatile ? 0 : request.flags & syncFlags;
+  const sync = overlay.volatile ? 0 : request.flags & OpenFlag.sync;
   if (request.killSetIds) {
     killSetIds(overlay.upperPlace(node));
   }

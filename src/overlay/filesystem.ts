@@ -16,7 +16,7 @@ import { HandleKind, isOfKind } from "../contract/handle.ts";
 import { type Caller, FileType, type HandleId, type Name, type NodeId } from "../contract/ids.ts";
 import type { Deferred } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
-import { getAttributes, setAttributes } from "./attributes.ts";
+import { getAttributes, isAnnouncement, setAttributes } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
 import { create, createUnnamed, link, type Made, type NewObject } from "./create.ts";
 import { allocate, copyRange, read, sync, write } from "./data.ts";
@@ -24,8 +24,10 @@ import { readDirectory } from "./directory.ts";
 import { fileFlagsIoctl } from "./file-flags.ts";
 import { killSetIds } from "./metadata.ts";
 import type { Node } from "./node.ts";
-import { OpenFiles, OpenFlag, opensForChange, requireOpenable } from "./open-files.ts";
+import { OpenFiles, requireOpenable } from "./open-files.ts";
+import { OpenFlag, opensForChange } from "./open-flags.ts";
 import { Overlay, type OverlayOptions } from "./overlay.ts";
+import { announceWrite, requireDataFree } from "./passthrough.ts";
 import { removeDirectory, removeFile } from "./remove.ts";
 import { rename } from "./rename.ts";
 import { findNodeAndStat } from "./resolver.ts";
@@ -61,8 +63,13 @@ export class OverlayFilesystem implements Filesystem {
     return getAttributes(this.#overlay, this.#node(node));
   }
 
-  setAttributes(node: NodeId, handle: HandleId | undefined, changes: AttributeChanges): Attributes {
-    return setAttributes(this.#overlay, this.#node(node), changes, handle !== undefined);
+  setAttributes(node: NodeId, handle: HandleId | undefined, changes: AttributeChanges, caller: Caller): Attributes {
+    const changed = this.#node(node);
+    if (isAnnouncement(changes)) {
+      announceWrite(this.#overlay, changed, caller);
+      return getAttributes(this.#overlay, changed);
+    }
+    return setAttributes(this.#overlay, changed, changes, handle !== undefined);
   }
 
   readLink(node: NodeId): Buffer {
@@ -113,23 +120,26 @@ export class OverlayFilesystem implements Filesystem {
     const opened = this.#node(node);
     const forChange = opensForChange(request.flags);
     requireOpenable(this.#overlay, opened, request.flags);
+    if (forChange) {
+      requireDataFree(opened);
+    }
     if ((request.flags & OpenFlag.truncate) !== 0) {
-      return { handle: this.#openEmptied(opened, request.killSetIds), cache: "keep" };
+      const handle = this.#openEmptied(opened, request.killSetIds);
+      return this.#files.opened(opened, handle, request.flags);
     }
     if (forChange) {
       copyUp(this.#overlay, opened, "keep");
     }
-    const handle = this.#files.open(opened, forChange);
-    return { handle, cache: isOfKind(handle, HandleKind.appending) ? "bypass" : "keep" };
+    return this.#files.opened(opened, this.#files.open(opened, forChange), request.flags);
   }
 
-  create(parent: NodeId, name: Name, creation: Creation, _request: OpenRequest, caller: Caller): Entry & Opened {
+  create(parent: NodeId, name: Name, creation: Creation, request: OpenRequest, caller: Caller): Entry & Opened {
     const made = create(this.#overlay, this.#node(parent), name, { type: FileType.regular }, creation, caller);
-    return this.#openMade(made);
+    return this.#openMade(made, request);
   }
 
-  createUnnamed(parent: NodeId, creation: Creation, _request: OpenRequest, caller: Caller): Entry & Opened {
-    return this.#openMade(createUnnamed(this.#overlay, this.#node(parent), creation, caller));
+  createUnnamed(parent: NodeId, creation: Creation, request: OpenRequest, caller: Caller): Entry & Opened {
+    return this.#openMade(createUnnamed(this.#overlay, this.#node(parent), creation, caller), request);
   }
 
   read(_node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
@@ -240,12 +250,12 @@ export class OverlayFilesystem implements Filesystem {
     return this.#overlay.entry(node, stat);
   }
 
-  #openMade({ node, stat, file }: Made): Entry & Opened {
+  #openMade({ node, stat, file }: Made, { flags }: OpenRequest): Entry & Opened {
     if (file === undefined) {
       throw new FsError(Errno.EIO, "a new file without a descriptor");
     }
-    const handle = this.#files.adopt(node, file);
-    return { ...this.#overlay.entry(node, stat), handle, cache: "keep" };
+    const opened = this.#files.opened(node, this.#files.adopt(node, file), flags);
+    return { ...this.#overlay.entry(node, stat), ...opened };
   }
 
   /** Open with O_TRUNC. The handle comes first: once the file is empty nothing is left that could fail. */

@@ -6,10 +6,9 @@ import { FsError } from "../errno.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
 import { copyData } from "./copy-data.ts";
+import { capabilityName } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-
-const capability = "security.capability";
 
 /** Makes a staged file a copy of metadata alone; those are still to be given to it. */
 export function markMetacopy(overlay: Overlay, staged: LayerFile, size: number): void {
@@ -25,13 +24,13 @@ export function markMetacopy(overlay: Overlay, staged: LayerFile, size: number):
 export function bringDataUp(overlay: Overlay, node: Node): void {
   const { layer, path } = overlay.upperPlace(node);
   const { size, atime, mtime } = layer.stat(path);
-  const kept = readMark(layer, path, capability);
+  const kept = readMark(layer, path, capabilityName);
   const from = overlay.dataPlace(node);
   const restore = () => {
     // Directories above may have been renamed meanwhile.
     const place = overlay.upperPlace(node);
     if (kept !== undefined) {
-      place.layer.setXattr(place.path, capability, kept, 0);
+      place.layer.setXattr(place.path, capabilityName, kept, 0);
     }
     place.layer.setTimes(place.path, atime, mtime);
     return place;

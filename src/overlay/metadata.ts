@@ -8,6 +8,8 @@ import { copyFileFlags } from "./copied-flags.ts";
 import type { Overlay } from "./overlay.ts";
 import { encodeProtection, Protection } from "./protection.ts";
 
+/** The xattr that the file system takes away with every write. */
+export const capabilityName = "security.capability";
 const setIdBits = 0o6000;
 
 /**

@@ -10,6 +10,7 @@
  * - A node has a name, or is the root, or is removed; a removed node has an anchor.
  */
 
+import type { BackingId } from "../contract/backing.ts";
 import { FileType, type Name, type NodeId } from "../contract/ids.ts";
 import type { Gate } from "../contract/slow.ts";
 import type { LayerFile, LayerPath, Place, WritableLayer } from "../layer/layer.ts";
@@ -43,10 +44,21 @@ export interface Indexed {
   allLinked: boolean;
 }
 
+/** A file that the kernel reads and writes by itself, for all handles of a node until the last goes. */
+export interface Backing {
+  readonly id: BackingId;
+  /** Its data are a lower's: they must not change meanwhile. */
+  readonly ofLower: boolean;
+}
+
 /** The one descriptor that all open handles of a file share. */
 export interface OpenFile {
   readonly file: LayerFile;
   handles: number;
+  /** "undecided" until the first handle is told to the kernel; undefined: the kernel asks for all data. */
+  backing: Backing | "undecided" | undefined;
+  /** Its capabilities were taken away, and no write was announced since. */
+  lacksCapabilities: boolean;
 }
 
 /** What only directories have. */
@@ -93,6 +105,10 @@ export class Node {
   /** Keeps a removed object reachable. */
   anchor: WritableLayer | undefined;
   open: OpenFile | undefined;
+  /** Past or present handles may have left mappings by which the kernel writes to the file, and its times, by itself. */
+  mappedUnseen = false;
+  /** The pages that the kernel has of it may be outdated: it was written past them. */
+  stalePages = false;
   /** Closed while the data of this file are being copied up. */
   copyingUp: Gate | undefined;
 

@@ -2,22 +2,17 @@
  * Open files: one descriptor a file, however many handles. It always belongs to the object that the node shows, so that
  * a handle opened for reading before a copy-up reads what is written after it.
  */
+import type { Opened } from "../contract/filesystem.ts";
 import { descriptorOf, HandleKind, makeHandle } from "../contract/handle.ts";
 import { FileType, type HandleId } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import type { Node, OpenFile } from "./node.ts";
+import { mayMapShared, OpenFlag, opensForChange } from "./open-flags.ts";
 import type { Overlay } from "./overlay.ts";
+import { backingFor } from "./passthrough.ts";
 import { Protection, protection, requireOverwritable, requireWritable } from "./protection.ts";
 import { giveSmallFile } from "./small-files.ts";
-
-/** Access modes and flags of open(2), as the kernel's generic ABI numbers them (asm-generic/fcntl.h). */
-export const OpenFlag = { accessMode: 3, readOnly: 0, truncate: 0o1000, append: 0o2000 } as const;
-
-/** Whether an open with these flags may change the file. */
-export function opensForChange(flags: number): boolean {
-  return (flags & OpenFlag.accessMode) !== OpenFlag.readOnly || (flags & OpenFlag.truncate) !== 0;
-}
 
 /** What the flags of protection say to an open: an append-only file is opened for appending. @throws EPERM */
 export function requireOpenable(overlay: Overlay, node: Node, flags: number): void {
@@ -39,35 +34,45 @@ export class OpenFiles {
     this.#overlay = overlay;
   }
 
-  /** Opens the object that the node shows; for writing it must be an upper one. @throws EINVAL for what is no regular file */
+  /**
+   * Opens the object that the node shows; for writing it must be an upper one. `opened` says what has become of it; until then,
+   * and where something fails before, the handle is good for `file` and `release`.
+   * @throws EINVAL for what is no regular file
+   */
   open(node: Node, writable: boolean): HandleId {
     if (node.type !== FileType.regular) {
       throw new FsError(Errno.EINVAL, "open of what is not a regular file");
     }
-    // The kernel does not know that the file is append-only: it would map it as shared, and let fcntl(2) take O_APPEND away.
-    const appends = writable && (protection(this.#overlay, node) & Protection.append) !== 0;
-    const kind = appends ? HandleKind.appending : HandleKind.paged;
     if (node.open === undefined) {
       const { layer, path } = this.#overlay.dataPlace(node);
-      const file = layer.openFile(path, writable);
-      const handle = this.adopt(node, file, kind);
-      if (!writable) {
-        giveSmallFile(this.#overlay, node, file);
-      }
-      return handle;
+      return this.adopt(node, layer.openFile(path, writable));
     }
     if (writable && !node.open.file.writable) {
       this.#reopenForWriting(node.open, node);
     }
     node.open.handles += 1;
-    return makeHandle(node.open.file.fd, kind);
+    return makeHandle(node.open.file.fd, 0);
   }
 
-  /** The first handle of a file that was just made. */
-  adopt(node: Node, file: LayerFile, kind: number = HandleKind.paged): HandleId {
-    node.open = { file, handles: 1 };
+  /** As `open`, for a file that was just made. */
+  adopt(node: Node, file: LayerFile): HandleId {
+    node.open = { file, handles: 1, backing: "undecided", lacksCapabilities: false };
     this.#nodes.set(file.fd, node);
-    return makeHandle(file.fd, kind);
+    return makeHandle(file.fd, 0);
+  }
+
+  /**
+   * What the kernel is to be told of a handle that was opened with these flags.
+   * @throws EINVAL where the file's file system has no O_DIRECT, and the kernel would say EIO; EBUSY where the file became append-only while it is open in passthrough: the kernel could not be kept from mapping it as
+   * shared. The handle is released then
+   */
+  opened(node: Node, handle: HandleId, flags: number): Opened {
+    try {
+      return this.#decide(node, flags);
+    } catch (error) {
+      this.release(handle);
+      throw error;
+    }
   }
 
   /** @throws EBADF for a handle that is not open */
@@ -102,7 +107,7 @@ export class OpenFiles {
     if (open.handles === 0) {
       this.#nodes.delete(open.file.fd);
       node.open = undefined;
-      open.file.close();
+      this.#close(open);
       this.#overlay.nodes.dropIfUnused(node);
     }
   }
@@ -110,8 +115,10 @@ export class OpenFiles {
   /** For the end of the mount: whatever is still open is closed. */
   closeAll(): void {
     for (const node of this.#nodes.values()) {
-      node.open?.file.close();
-      node.open = undefined;
+      if (node.open !== undefined) {
+        this.#close(node.open);
+        node.open = undefined;
+      }
     }
     this.#nodes.clear();
   }
@@ -119,5 +126,44 @@ export class OpenFiles {
   #reopenForWriting(open: OpenFile, node: Node): void {
     const { layer, path } = this.#overlay.upperPlace(node);
     open.file.become(layer.openFile(path, true));
+  }
+
+  #decide(node: Node, flags: number): Opened {
+    const { open } = node;
+    if (open === undefined) {
+      throw new Error(`node ${node.id} is not open`);
+    }
+    if (open.backing === "undecided") {
+      open.backing = backingFor(this.#overlay, node, open.file, flags);
+      if (open.backing === undefined && !opensForChange(flags)) {
+        giveSmallFile(this.#overlay, node, open.file);
+      }
+    }
+    const { file, backing } = open;
+    if (backing !== undefined && !file.takes(flags)) {
+      throw new FsError(Errno.EINVAL, "O_DIRECT on a file system without it");
+    }
+    if (opensForChange(flags) && (protection(this.#overlay, node) & Protection.append) !== 0) {
+      if (backing !== undefined && mayMapShared(flags)) {
+        throw new FsError(Errno.EBUSY, "an append-only file that is open in passthrough");
+      }
+      // The kernel does not know the flag: it would map the file as shared, and let fcntl(2) take O_APPEND away.
+      return { handle: makeHandle(file.fd, HandleKind.appending), cache: "bypass", backing: backing?.id };
+    }
+    if (backing !== undefined) {
+      node.stalePages ||= opensForChange(flags);
+      node.mappedUnseen ||= mayMapShared(flags);
+      return { handle: makeHandle(file.fd, 0), cache: "drop", backing: backing.id };
+    }
+    const cache = node.stalePages ? "drop" : "keep";
+    node.stalePages &&= node.mappedUnseen;
+    return { handle: makeHandle(file.fd, HandleKind.paged), cache };
+  }
+
+  #close(open: OpenFile): void {
+    if (open.backing !== undefined && open.backing !== "undecided") {
+      this.#overlay.backing.close(open.backing.id);
+    }
+    open.file.close();
   }
 }

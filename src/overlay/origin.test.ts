@@ -67,6 +67,8 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
       jobs: noJobs,
       releaseMemory: () => undefined,
       notifier: { attributesChanged: () => undefined, listingChanged: () => undefined, dataRead: () => undefined },
+      passthrough: "off",
+      backing: { open: () => undefined, close: () => undefined },
     });
   });
 

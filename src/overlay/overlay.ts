@@ -1,7 +1,8 @@
 /**
  * The state that all concerns of one overlay share: its layers, its nodes, and where an object lies.
  */
-import type { Features, SyncMode } from "../contract/features.ts";
+import type { BackingFiles } from "../contract/backing.ts";
+import type { Features, PassthroughMode, SyncMode } from "../contract/features.ts";
 import type { Attributes, Entry } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
 import type { Notifier } from "../contract/notifier.ts";
@@ -37,6 +38,8 @@ export interface OverlayOptions {
   readonly log: Logger;
   readonly jobs: JobRunner;
   readonly notifier: Notifier;
+  readonly passthrough: PassthroughMode;
+  readonly backing: BackingFiles;
   /** Called when much of the memory that was in use no longer is. */
   readonly releaseMemory: () => void;
 }
@@ -57,6 +60,8 @@ export class Overlay {
   readonly log: Logger;
   readonly jobs: JobRunner;
   readonly notifier: Notifier;
+  readonly passthrough: PassthroughMode;
+  readonly backing: BackingFiles;
   readonly nodes: NodeTable;
   readonly inodes: InodeNumbers;
   readonly names: KeptNames = new KeptNames();
@@ -80,6 +85,8 @@ export class Overlay {
     this.log = options.log;
     this.jobs = options.jobs;
     this.notifier = options.notifier;
+    this.passthrough = options.passthrough;
+    this.backing = options.backing;
     this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.fsync);
     this.forms = this.upper && this.work && chooseForms(this.upper, this.work, this.marks, this.log);
     // As Linux overlayfs falls back: what these features rest on can't be stored.
@@ -205,7 +212,7 @@ export class Overlay {
 
   /** What is shown of an object: its own attributes but for the inode number and the link count. */
   attributes(node: Node, stat: Stat): Attributes {
-    return { ...stat, ino: node.ino, nlink: linkCount(node, stat) };
+    return { ...stat, ino: node.ino, nlink: linkCount(node, stat), unsteady: node.mappedUnseen };
   }
 
   /** Counts a lookup and answers the entry that the kernel gets for it. */

@@ -4,8 +4,10 @@ import { Errno, FsError } from "../errno.ts";
 import { escapedXattr, readMark, visibleXattr } from "../layer/marks.ts";
 import { accessAclName, defaultAclName } from "./acl.ts";
 import { copyUp } from "./copy-up.ts";
+import { capabilityName } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { capabilitiesGone } from "./passthrough.ts";
 import { requireChangeable } from "./protection.ts";
 
 const setGid = 0o2000;
@@ -60,6 +62,9 @@ export function removeXattr(overlay: Overlay, node: Node, name: Name): void {
   const { layer, path } = overlay.upperPlace(node);
   layer.removeXattr(path, escapedXattr(overlay.marks, name));
   forgetDefaultAcl(node, name);
+  if (name === capabilityName) {
+    capabilitiesGone(node);
+  }
 }
 
 /** The default ACL of a directory, which new objects in it inherit. */

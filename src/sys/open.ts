@@ -13,6 +13,7 @@ export const OpenFlag = {
   nonBlock: constants.O_NONBLOCK,
   append: constants.O_APPEND,
   directory: constants.O_DIRECTORY,
+  direct: constants.O_DIRECT,
   noAtime: constants.O_NOATIME,
   path: 0o10000000,
   unnamed: 0o20000000 | constants.O_DIRECTORY,

@@ -43,8 +43,9 @@ export class PresentedFilesystem implements Filesystem {
     node: NodeId,
     handle: HandleId | undefined,
     changes: AttributeChanges,
+    caller: Caller,
   ): Attributes | Deferred<Attributes> {
-    const result = this.#stored.setAttributes(node, handle, this.#presenter.changes(changes));
+    const result = this.#stored.setAttributes(node, handle, this.#presenter.changes(changes), caller);
     return result instanceof Deferred
       ? new Deferred(result.job, (outcome) => this.#presenter.attributes(result.finish(outcome)))
       : this.#presenter.attributes(result);

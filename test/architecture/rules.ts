@@ -27,7 +27,15 @@ export const areas: Readonly<Record<string, Area>> = {
   "fuse/protocol": { holds: "folder", mayImport: ["contract", "errno.ts", "fuse/settings.ts"], packages: [] },
   fuse: {
     holds: "folder",
-    mayImport: ["fuse/protocol", "contract", "errno.ts", "log.ts", "sys/device.ts", "sys/open.ts"],
+    mayImport: [
+      "fuse/protocol",
+      "contract",
+      "errno.ts",
+      "log.ts",
+      "sys/device.ts",
+      "sys/fuse-backing.ts",
+      "sys/open.ts",
+    ],
     packages: ["node:fs", "node:worker_threads"],
   },
   "fuse-native": {

@@ -189,17 +189,18 @@ describe.each(kinds)("a power cut, the upper on %s", (kind) => {
   });
 
   it.skipIf(why !== undefined).each([
-    { name: "without a sync", sync: false, options: [] },
-    { name: "that is volatile", sync: true, options: ["volatile"] },
-  ])("loses all of it in a mount $name", async ({ sync, options }) => {
+    { name: "without a sync", sync: false, options: [], stays: [] },
+    // A mapping is one of the upper's own file, as with the kernel's overlayfs.
+    { name: "that is volatile", sync: true, options: ["volatile"], stays: ["msync of a shared mapping"] },
+  ])("loses all of it in a mount $name", async ({ sync, options, stays }) => {
     let kept: readonly string[] = [];
     // Now and then the file system writes its journal of its own accord just then.
     for (let attempt = 1; attempt <= 3; attempt += 1) {
       kept = await keptOnNewDisk(sync, options);
-      if (kept.length === 0) {
-        return;
+      if (kept.length === stays.length) {
+        break;
       }
     }
-    expect(kept).toEqual([]);
+    expect(kept).toEqual(stays);
   });
 });

@@ -128,7 +128,9 @@ export class Stand {
   /** Mounts Veneer as a child in the foreground, with the fault points in it. */
   async mountVeneer(): Promise<void> {
     const { lowers, upper, work, mountpoint } = this.#paths;
-    const options = [`lowerdir=${lowers.join(":")}`, `upperdir=${upper}`, `workdir=${work}`, ...this.#options];
+    const layers = [`lowerdir=${lowers.join(":")}`, `upperdir=${upper}`, `workdir=${work}`];
+    // Data that are passed through are not written by a call of the daemon's.
+    const options = [...layers, "passthrough=off", ...this.#options];
     const daemon = spawn(veneerProgram, ["mount", "-f", "-o", options.join(","), mountpoint], {
       env: { ...process.env, ...this.faults.environment },
       stdio: ["ignore", "ignore", "pipe"],

@@ -26,6 +26,7 @@ const connection: Connection = {
   minor: 45,
   generation: 0,
   flags: 0,
+  flags2: 0,
   maxReadahead: 0,
   maxWrite,
   setxattrExtended: true,

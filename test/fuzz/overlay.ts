@@ -64,6 +64,8 @@ function overlayOver(
     log: emptyLog,
     jobs: { start: request.startJob },
     notifier: { attributesChanged: () => undefined, listingChanged: () => undefined, dataRead: () => undefined },
+    passthrough: "off",
+    backing: { open: () => undefined, close: () => undefined },
     releaseMemory: () => undefined,
   });
 }

@@ -44,6 +44,8 @@ export interface MountPaths {
 export const veneerProgram = process.env.VENEER_TEST_BIN ?? fileURLToPath(new URL("../../bin/veneer", import.meta.url));
 /** VENEER_TEST_TRANSPORT=fuse-native has Veneer mount by that. */
 const transport = process.env.VENEER_TEST_TRANSPORT ?? "direct";
+/** VENEER_TEST_OPTIONS: further options for each mount of Veneer. */
+const veneerOptions = (process.env.VENEER_TEST_OPTIONS ?? "").split(",").filter((option) => option !== "");
 /** Inode numbers as Veneer gives them; the rest are the kernel's defaults, said aloud. */
 const kernelOptions = ["xino=auto", "index=off"];
 /** The kernel takes these not beside userxattr, which implies them. */
@@ -57,13 +59,18 @@ export async function mountOverlay(kind: OverlayKind, paths: MountPaths): Promis
     layers.push(`upperdir=${paths.upper}`, `workdir=${paths.work}`);
   }
   const forKernel = [...kernelOptions, ...(paths.options.includes("userxattr") ? [] : withoutUserxattr)];
-  const forVeneer = transport === "direct" ? [] : ["allow_other"];
+  const forVeneer = transport === "direct" ? veneerOptions : ["allow_other", ...veneerOptions];
   const options = [...layers, ...(kind === "kernel" ? forKernel : forVeneer), ...paths.options].join(",");
   const argv =
     kind === "kernel"
       ? ["mount", "-t", "overlay", "overlay", "-o", options, paths.mountpoint]
       : [veneerProgram, "mount", "--transport", transport, "-o", options, paths.mountpoint];
   await runOk(argv, paths.cwd);
+}
+
+/** The option that puts a mount of Veneer in this mode, whatever VENEER_TEST_OPTIONS says; none for the kernel's overlayfs. */
+export function passthrough(overlay: Overlay, mode: string): string[] {
+  return overlay.kind === "veneer" ? [`passthrough=${mode}`] : [];
 }
 
 function escapeLayer(path: string): string {

@@ -41,16 +41,22 @@ export function putAttributes(reply: ReplyWriter, at: number, attributes: Attrib
   reply.u32(at + 84, 0); // flags: neither a submount nor DAX
 }
 
+const never: WireTimeout = { sec: 0, nsec: 0 };
+
+function attributesTimeout(attributes: Attributes, connection: Connection): WireTimeout {
+  return attributes.unsteady === true ? never : connection.attrTimeout;
+}
+
 /** struct fuse_entry_out at `at`: a name that was found. */
 export function putEntry(reply: ReplyWriter, at: number, entry: Entry, connection: Connection): void {
-  putEntryHead(reply, at, entry.node, connection.entryTimeout, connection.attrTimeout);
+  putEntryHead(reply, at, entry.node, connection.entryTimeout, attributesTimeout(entry.attributes, connection));
   reply.u64(at + 8, connection.generation);
   putAttributes(reply, at + 40, entry.attributes);
 }
 
 /** The same for a name that is absent, which the kernel remembers for `timeout`. */
 export function putNoEntry(reply: ReplyWriter, at: number, timeout: WireTimeout): void {
-  putEntryHead(reply, at, 0, timeout, { sec: 0, nsec: 0 });
+  putEntryHead(reply, at, 0, timeout, never);
   reply.zero(at + 40, attrSize);
 }
 
@@ -81,8 +87,9 @@ export function encodeLookup(entry: Entry | undefined, reply: ReplyWriter, conne
 
 /** struct fuse_attr_out: GETATTR and SETATTR. */
 export function encodeAttributes(attributes: Attributes, reply: ReplyWriter, connection: Connection): void {
-  reply.u64(0, connection.attrTimeout.sec);
-  reply.u32(8, connection.attrTimeout.nsec);
+  const timeout = attributesTimeout(attributes, connection);
+  reply.u64(0, timeout.sec);
+  reply.u32(8, timeout.nsec);
   reply.u32(12, 0);
   putAttributes(reply, 16, attributes);
   reply.setBodyLength(attrOutSize);
@@ -90,9 +97,10 @@ export function encodeAttributes(attributes: Attributes, reply: ReplyWriter, con
 
 /** struct fuse_statx_out: a head of 32 bytes, then struct fuse_statx, laid out as statx(2) has it. */
 export function encodeStatx(attributes: Attributes, reply: ReplyWriter, connection: Connection): void {
+  const timeout = attributesTimeout(attributes, connection);
   reply.zero(0, statxOutSize);
-  reply.u64(0, connection.attrTimeout.sec);
-  reply.u32(8, connection.attrTimeout.nsec);
+  reply.u64(0, timeout.sec);
+  reply.u32(8, timeout.nsec);
   const at = 32;
   reply.u32(at, attributes.btime === undefined ? statxBasicStats : statxBasicStats | statxBirthTime);
   reply.u32(at + 4, attributes.blksize);

@@ -12,11 +12,17 @@ export function decodeOpen(request: RequestReader): OpenRequest {
   return { flags: request.u32(0), killSetIds: (request.u32(4) & openKillSetIds) !== 0 };
 }
 
-/** struct fuse_open_out at `at`; returns its size. Its last field is the backing id of a file in passthrough mode, else 0. */
+const cacheFlags: Readonly<Record<Opened["cache"], number>> = {
+  keep: OpenReplyFlag.keepCache,
+  drop: 0,
+  bypass: OpenReplyFlag.directIo,
+};
+
+/** struct fuse_open_out at `at`; returns its size. */
 export function putOpened(reply: ReplyWriter, at: number, opened: Opened): number {
   reply.u64(at, opened.handle);
-  reply.u32(at + 8, opened.cache === "keep" ? OpenReplyFlag.keepCache : OpenReplyFlag.directIo);
-  reply.u32(at + 12, 0);
+  reply.u32(at + 8, cacheFlags[opened.cache] | (opened.backing === undefined ? 0 : OpenReplyFlag.passthrough));
+  reply.u32(at + 12, opened.backing ?? 0);
   return 16;
 }
 

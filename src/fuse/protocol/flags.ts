@@ -19,6 +19,11 @@ export const InitFlag = {
   initExtended: 1 << 30,
 } as const;
 
+/** INIT flags, bits 32..63 (`flags2`). */
+export const InitFlag2 = {
+  passthrough: 1 << 5,
+} as const;
+
 /** fuse_getattr_in.getattr_flags: `fh` is valid. */
 export const getattrHandle = 1 << 0;
 
@@ -43,6 +48,7 @@ export const openKillSetIds = 1 << 0;
 export const OpenReplyFlag = {
   directIo: 1 << 0,
   keepCache: 1 << 1,
+  passthrough: 1 << 7,
 } as const;
 
 /** fuse_write_in.write_flags: the writer lacks CAP_FSETID. */

@@ -1,7 +1,7 @@
 /** INIT: what the kernel offers, what is taken of it, and what follows for the encoding of all that comes later. */
 import { Errno, FsError } from "../../errno.ts";
 import type { FuseSettings } from "../settings.ts";
-import { InitFlag } from "./flags.ts";
+import { InitFlag, InitFlag2 } from "./flags.ts";
 import type { ReplyWriter } from "./reply-writer.ts";
 import type { RequestReader } from "./request-reader.ts";
 
@@ -16,6 +16,7 @@ export interface InitRequest {
   readonly minor: number;
   readonly maxReadahead: number;
   readonly flags: number;
+  readonly flags2: number;
 }
 
 /** A timeout as replies carry it. */
@@ -28,6 +29,7 @@ export interface WireTimeout {
 export interface Connection {
   readonly minor: number;
   readonly flags: number;
+  readonly flags2: number;
   readonly maxReadahead: number;
   readonly maxWrite: number;
   /** Of every entry. */
@@ -39,10 +41,21 @@ export interface Connection {
   readonly negativeTimeout: WireTimeout;
 }
 
-/** struct fuse_init_in; the fields behind `flags` (7.36) offer nothing that is used yet. */
+/** struct fuse_init_in; `flags2` came with 7.36, where INIT_EXT says so. */
 export function decodeInit(request: RequestReader): InitRequest {
   request.need(16);
-  return { major: request.u32(0), minor: request.u32(4), maxReadahead: request.u32(8), flags: request.u32(12) };
+  const flags = request.u32(12);
+  const extended = (flags & InitFlag.initExtended) !== 0;
+  if (extended) {
+    request.need(20);
+  }
+  return {
+    major: request.u32(0),
+    minor: request.u32(4),
+    maxReadahead: request.u32(8),
+    flags,
+    flags2: extended ? request.u32(16) : 0,
+  };
 }
 
 const wanted =
@@ -73,9 +86,11 @@ export function negotiate(offer: InitRequest, settings: FuseSettings): Connectio
   const invalidation =
     settings.attrTimeout >= yearSeconds ? InitFlag.explicitInvalidateData : InitFlag.autoInvalidateData;
   const flags = offer.flags & (wanted | invalidation);
+  const flags2 = settings.passthrough ? offer.flags2 & InitFlag2.passthrough : 0;
   return {
     minor: Math.min(offer.minor, newestMinor),
     flags,
+    flags2,
     maxReadahead: offer.maxReadahead,
     maxWrite: settings.maxWrite,
     generation: settings.generation,
@@ -91,6 +106,8 @@ const yearSeconds = 365 * 24 * 3600;
 /** Requests that the kernel may have under way without a caller waiting (readahead); beyond it reads become synchronous. */
 const maxBackground = 64;
 const congestionThreshold = 48;
+/** How many file systems may lie one over the other at most when files are passed through, this one included: one beneath, which is no stack itself. */
+const maxStackDepth = 1;
 
 /** struct fuse_init_out, of 64 bytes since 7.23. */
 export function encodeInit(connection: Connection, reply: ReplyWriter): void {
@@ -104,7 +121,16 @@ export function encodeInit(connection: Connection, reply: ReplyWriter): void {
   reply.u32(20, connection.maxWrite);
   reply.u32(24, 1); // time_gran: nanoseconds
   reply.u16(28, connection.maxWrite / pageSize);
+  if (passesThrough(connection)) {
+    reply.u32(32, connection.flags2);
+    reply.u32(36, maxStackDepth);
+  }
   reply.setBodyLength(initOutSize);
+}
+
+/** Whether the kernel takes files to read and write by itself. */
+export function passesThrough(connection: Connection): boolean {
+  return (connection.flags2 & InitFlag2.passthrough) !== 0;
 }
 
 /** The answer to a kernel of a newer major protocol: it then sends INIT again, in ours. */
