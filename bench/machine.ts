@@ -14,13 +14,16 @@ const tools: Readonly<Record<string, readonly string[]>> = {
   findutils: ["find", "--version"],
 };
 
-/** Kernel, processors, memory, and on what the layers lie. */
-export function machine(): string {
+/**
+ * Kernel, processors, memory, and on what the layers lie.
+ * @param awake whether idle processors are kept from sleeping
+ */
+export function machine(awake: boolean): string {
   const kilobytes = Number(/MemTotal:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "latin1"))?.[1] ?? 0);
   const processors = cpus();
   return [
     `Linux ${release()}`,
-    `${processors.length} processors (${processors[0]?.model ?? "unknown"})`,
+    `${processors.length} processors (${processors[0]?.model ?? "unknown"}) that ${awake ? "poll" : "may sleep"} when idle`,
     `${(kilobytes / 2 ** 20).toFixed(0)} GiB of memory`,
     "layers on file systems of their own on loop devices",
   ].join(", ");

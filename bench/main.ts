@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Area } from "./area.ts";
 import { help, type Order, readArguments } from "./arguments.ts";
+import { keepAwake } from "./awake.ts";
 import { asChart } from "./chart.ts";
 import { Comparison } from "./comparison.ts";
 import { machine, versions } from "./machine.ts";
@@ -34,12 +35,13 @@ async function measure(order: Order & { kind: "measure" }): Promise<Run> {
   const scale = order.smoke ? smokeScale : fullScale;
   const ofPrograms = await versions(peers);
   const area = new Area(order.scratch, scale.fileSystems);
+  const letSleep = keepAwake();
   try {
     const found = await measureAll(chosen, peers, new Stand(area), new Materials(area, scale), order.rounds, say);
     return {
       date: new Date().toISOString().slice(0, 10),
       command: order.command,
-      machine: machine(),
+      machine: machine(letSleep !== undefined),
       versions: ofPrograms,
       rounds: order.rounds,
       scale,
@@ -53,6 +55,7 @@ async function measure(order: Order & { kind: "measure" }): Promise<Run> {
       omissions: [...missing, ...found.omissions],
     };
   } finally {
+    letSleep?.();
     await area.remove();
   }
 }
