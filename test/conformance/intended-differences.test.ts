@@ -124,6 +124,24 @@ const differences: readonly Difference[] = [
     veneer: ["a", "b"],
   },
   {
+    what: "a setgid bit, when the owner of the file, who is not of its group, removes the access ACL",
+    lowers: [{ f: file("1", { mode: 0o2775, uid: 5, gid: 6 }) }],
+    probe: async (m) => {
+      await m.sys.setAcl(`${m.mnt}/f`, [
+        ["user_obj", null, 7],
+        ["user", 9, 5],
+        ["group_obj", null, 7],
+        ["mask", null, 7],
+        ["other", null, 5],
+      ]);
+      await m.sys.become(5, 5, []);
+      await m.sys.removexattr(`${m.mnt}/f`, "system.posix_acl_access");
+      return ((await m.sys.lstat(`${m.mnt}/f`)).mode & 0o2000) !== 0;
+    },
+    kernel: false,
+    veneer: true,
+  },
+  {
     what: "a setgid bit without execution by the group, when a member of the group writes",
     lowers: [{ f: file("1", { mode: 0o2664, uid: 5, gid: 6 }) }],
     probe: async (m) => {

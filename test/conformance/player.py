@@ -113,6 +113,15 @@ def changing(path, change):
     return told(after) + [before is None or before.st_ino == after.st_ino]
 
 
+def leave_setgid_alone(file, name):
+    """The kernel's overlay takes setgid away with the access ACL, if the caller is not of the file's group; a FUSE overlay isn't told."""
+    if name != "system.posix_acl_access" or os.geteuid() == 0:
+        return
+    s = attempt(lambda: os.stat(file, follow_symlinks=False) if isinstance(file, bytes) else os.fstat(file))
+    if isinstance(s, os.stat_result) and s.st_mode & stat.S_ISGID and s.st_gid not in {os.getegid(), *os.getgroups()}:
+        raise Skip
+
+
 def data_of(pattern, length):
     return (raw(pattern) * (length // max(len(pattern), 1) + 1))[:length]
 
@@ -269,7 +278,9 @@ def op_flistxattr(turn, slot):
 
 
 def op_fremovexattr(turn, slot, name):
-    os.removexattr(turn.writable(slot), raw(name))
+    fd = turn.writable(slot)
+    leave_setgid_alone(fd, name)
+    os.removexattr(fd, raw(name))
 
 
 def op_getFlags(turn, slot):
@@ -395,6 +406,7 @@ def op_getxattr(turn, path, name):
 
 
 def op_removexattr(turn, path, name):
+    leave_setgid_alone(raw(path), name)
     return changing(path, lambda: os.removexattr(raw(path), raw(name), follow_symlinks=False))
 
 
