@@ -15,8 +15,9 @@ import {
   findDirectory,
   lockDirectory,
 } from "./mount/directories.ts";
+import { mountByFusermount } from "./mount/fusermount.ts";
 import {
-  checkPrivilege,
+  adoptMount,
   cutConnection,
   findLiveMount,
   type LiveMount,
@@ -29,6 +30,7 @@ import { MountError } from "./mount/mount-error.ts";
 import { readMounts } from "./mount/mountinfo.ts";
 import type { MountOptions } from "./mount/options.ts";
 import type { MountPlan } from "./mount/plan.ts";
+import { checkPrivilege, mayMount } from "./mount/privilege.ts";
 import { daemonName } from "./mount/unmount.ts";
 import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
 import type { Serving, ServingEnd, ServingThread, UnservedMount } from "./serving-thread.ts";
@@ -55,7 +57,8 @@ interface Prepared {
   readonly dataLowers: readonly DirectoryLayer[];
   readonly upper: DirectoryLayer | undefined;
   readonly work: DirectoryLayer | undefined;
-  readonly device: number;
+  /** Undefined for a plain user, for whom fusermount3 opens it. */
+  readonly device: number | undefined;
 }
 
 /**
@@ -101,23 +104,32 @@ async function mountBy(
   const readOnly = prepared.upper === undefined;
   if (plan.transport === "fuse-native") {
     const { mountByFuseNative } = await import("./fuse-native-mount.ts");
-    closeDescriptor(prepared.device);
+    if (prepared.device !== undefined) {
+      closeDescriptor(prepared.device);
+    }
     return mountByFuseNative(request, plan, prepared.mountpoint, readOnly, log);
   }
-  const { device } = prepared;
+  const live = mountDirectly(prepared, plan.options, readOnly);
   const settings = fuseSettings(plan.options);
   return {
-    live: mountDirect(device, prepared.mountpoint, plan.options, readOnly),
+    live,
     serve() {
-      thread.serve({ ...request, device, settings, debug: log.debugEnabled }, log);
+      thread.serve({ ...request, device: live.device, settings, debug: log.debugEnabled }, log);
       return thread;
     },
   };
 }
 
+/** What Veneer itself serves; by the way that this user has. */
+function mountDirectly({ device, mountpoint }: Prepared, options: MountOptions, readOnly: boolean): LiveMount {
+  return device === undefined
+    ? adoptMount(mountByFusermount(mountpoint, options, readOnly), mountpoint, options, false)
+    : mountDirect(device, mountpoint, options, readOnly);
+}
+
 function prepare(plan: MountPlan): Prepared {
   const { options } = plan;
-  checkPrivilege();
+  checkPrivilege(plan.transport);
   raiseDescriptorLimit();
   const mountpoint = findDirectory("mountpoint", plan.mountpoint);
   const lowers = options.lowers.map((lower) => findDirectory("lowerdir", lower));
@@ -153,7 +165,7 @@ function prepare(plan: MountPlan): Prepared {
     dataLowers: dataLayers,
     upper: pair?.upper,
     work: pair?.work,
-    device: openDevice(),
+    device: mayMount() ? openDevice() : undefined,
   };
 }
 

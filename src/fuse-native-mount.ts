@@ -40,7 +40,7 @@ export function mountByFuseNative(
   const events = { onReady: () => ready(), onEnd: () => end({ failure: undefined }) };
   let server: ReturnType<ServingCode["makeServer"]>;
   try {
-    server = code.makeServer(addon, request, options.allowOther, log, events);
+    server = code.makeServer(addon, request, options.allowOther === true, log, events);
   } catch (error) {
     throw startFailure(options, code.describe(error), log);
   }

@@ -8,6 +8,7 @@ import type { Logger } from "./log.ts";
 import { OverlayFilesystem } from "./overlay/filesystem.ts";
 import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
 import { collectGarbage } from "./sys/memory.ts";
+import { ownIds } from "./sys/process.ts";
 import { PresentedFilesystem } from "./view/presented-filesystem.ts";
 
 /** What a transport offers to the file system that it serves. */
@@ -28,6 +29,7 @@ export function makeOverlay(request: OverlayRequest, log: Logger, services: Tran
     dataLowers: request.dataLowers.map(layerOf),
     features: request.features,
     fsync: request.fsync,
+    self: ownIds(),
     userXattr: request.userXattr,
     passthrough: request.passthrough,
     log,

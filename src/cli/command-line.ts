@@ -80,7 +80,8 @@ Options of -o (repeatable, separated by commas):
   noacl, noxattrs=1     without ACLs, or without all xattrs
   timeout=SECONDS       how long the kernel may keep names and attributes (default: for good);
                         also entry_timeout=, attr_timeout=, negative_timeout=
-  allow_other           everyone may use the mount: the default, but not over fuse-native
+  allow_other           everyone may use the mount: the default, but not over fuse-native or by
+                        fusermount3
   allow_root            root alone may use it
   passthrough=upper|all|off
                         which files the kernel reads and writes by itself, without the daemon

@@ -35,9 +35,6 @@ async function run(args: readonly string[], thread: ServingThread): Promise<Outc
   if (command.kind !== "mount" || command.foreground) {
     return "foreground";
   }
-  for (const remark of command.plan.remarks) {
-    printSentence(remark);
-  }
   const { replaceDescriptor } = await import("../sys/open.ts");
   const { startSession } = await import("../sys/process.ts");
   const { serveMount } = await import("./serve.ts");

@@ -30,9 +30,6 @@ async function run(command: CliCommand): Promise<Outcome> {
 }
 
 async function mountHere(command: MountCommand): Promise<Outcome> {
-  for (const remark of command.plan.remarks) {
-    printSentence(remark);
-  }
   const { ServingThread } = await import("../serving-thread.ts");
   const thread = new ServingThread();
   const { serveMount } = await import("./serve.ts");

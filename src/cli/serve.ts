@@ -3,11 +3,14 @@ import { openSync } from "node:fs";
 import { runMount } from "../daemon.ts";
 import type { Logger } from "../log.ts";
 import { MountError } from "../mount/mount-error.ts";
+import { type MountPlan, withoutTrustedXattrs } from "../mount/plan.ts";
 import type { ServingThread } from "../serving-thread.ts";
+import { Capability, hasInitialCapability } from "../sys/process.ts";
 import { SyslogPriority, writeSyslog } from "../sys/syslog.ts";
 import type { MountCommand } from "./command-line.ts";
 import { type LogSink, makeLogger } from "./logger.ts";
 import { done, type Outcome, outcomeOf } from "./outcome.ts";
+import { printSentence } from "./terminal.ts";
 
 /**
  * @param thread started by the caller before this file was loaded, as both take their time
@@ -19,7 +22,11 @@ export async function serveMount(command: MountCommand, thread: ServingThread, o
   let isReady = false;
   try {
     log = makeLogger(command.logLevel, openSink(command));
-    await runMount(command.plan, thread, {
+    const plan = settledPlan(command.plan);
+    for (const remark of plan.remarks) {
+      printSentence(remark);
+    }
+    await runMount(plan, thread, {
       log,
       stop: stopSignal(command.foreground, log),
       onReady: () => {
@@ -36,6 +43,11 @@ export async function serveMount(command: MountCommand, thread: ServingThread, o
     }
     return outcome;
   }
+}
+
+/** What the plan comes to for this user. */
+function settledPlan(plan: MountPlan): MountPlan {
+  return hasInitialCapability(Capability.sysAdmin) ? plan : withoutTrustedXattrs(plan);
 }
 
 function openSink({ logFile, foreground }: MountCommand): LogSink {

@@ -1,26 +1,17 @@
-/** Mounting by mount(2), as root does it, and taking a mount away again. */
+/** Mounting by mount(2), as root does it, and taking a mount away again, whichever way it came. */
 import { Errno, errnoName, FsError, isErrno } from "../errno.ts";
 import { openFuseDevice } from "../sys/device.ts";
 import { connectionLives, cutFuseConnection } from "../sys/fuse-control.ts";
-import { mount, UnmountFlag, unmount, unmountAside } from "../sys/mount.ts";
+import { mount, UnmountFlag, unmountAside } from "../sys/mount.ts";
 import { readProcFile } from "../sys/proc.ts";
-import { Capability, hasCapability } from "../sys/process.ts";
+import { ownIds } from "../sys/process.ts";
 import { isDead } from "./dead-mount.ts";
 import type { FoundDirectory } from "./directories.ts";
 import { MountFlag } from "./kernel-flags.ts";
 import { MountError } from "./mount-error.ts";
 import { type MountEntry, readMounts, topMountAt } from "./mountinfo.ts";
 import type { MountOptions } from "./options.ts";
-
-/** @throws MountError where this process may not call mount(2) */
-export function checkPrivilege(): void {
-  if (!hasCapability(Capability.sysAdmin)) {
-    throw new MountError(
-      "permission",
-      "mounting needs the capability CAP_SYS_ADMIN: run veneer as root (in a container, give it --cap-add SYS_ADMIN)",
-    );
-  }
-}
+import { unmountByRight } from "./privilege.ts";
 
 /** @throws MountError where there is no /dev/fuse to be had */
 export function openDevice(): number {
@@ -92,15 +83,16 @@ export function adoptMount(
     }
     return { device, path, id: entry.id, connection: entry.minor, isServedHere };
   } catch (error) {
-    unmount(path, UnmountFlag.detach | UnmountFlag.noFollow);
+    unmountByRight(path, UnmountFlag.detach | UnmountFlag.noFollow);
     throw error;
   }
 }
 
 /** The data of mount(2), as linux/fs/fuse/inode.c reads them. */
 function mountData(device: number, options: MountOptions): string {
-  const data = [`fd=${device}`, "rootmode=40000", "user_id=0", "group_id=0", "default_permissions"];
-  if (options.allowOther) {
+  const { uid, gid } = ownIds();
+  const data = [`fd=${device}`, "rootmode=40000", `user_id=${uid}`, `group_id=${gid}`, "default_permissions"];
+  if (options.allowOther !== false) {
     data.push("allow_other");
   }
   if (options.maxRead !== undefined) {
@@ -171,7 +163,7 @@ export async function unmountLive(live: LiveMount, lazily: boolean): Promise<"go
     return (await unmountAside(entry.mountpoint, flags)) || findLiveMount(live) === undefined ? "gone" : "busy";
   }
   try {
-    unmount(entry.mountpoint, flags);
+    unmountByRight(entry.mountpoint, flags);
   } catch (error) {
     if (isErrno(error, Errno.EBUSY)) {
       return "busy";
@@ -190,7 +182,7 @@ export function unmountDead(live: LiveMount): void {
   const mounts = readMounts();
   const entry = entryOf(live, mounts);
   if (entry !== undefined && topMountAt(mounts, entry.mountpoint)?.id === live.id && isDead(entry.mountpoint)) {
-    unmount(entry.mountpoint, UnmountFlag.noFollow | UnmountFlag.detach);
+    unmountByRight(entry.mountpoint, UnmountFlag.noFollow | UnmountFlag.detach);
   }
 }
 

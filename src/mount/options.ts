@@ -22,7 +22,7 @@ export interface MountOptions {
   readonly flags: number;
   /** MS_SHARED and the like, which take a mount(2) of their own; 0 for none. */
   readonly propagation: number;
-  /** Whether the mount is for everyone; undefined where neither `allow_other` nor `allow_root` was given. */
+  /** Whether the mount is for everyone; undefined where neither `allow_other` nor `allow_root` was given, and it is as usual for who mounts. */
   readonly allowOther: boolean | undefined;
   /** Bytes; undefined leaves the kernel's choice. */
   readonly maxRead: number | undefined;

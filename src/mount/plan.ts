@@ -13,7 +13,7 @@ export interface MountPlan {
   /** As given: perhaps relative, perhaps `/dev/fd/N`. */
   readonly mountpoint: string;
   /** Without those that are of no use. */
-  readonly options: MountOptions & { readonly allowOther: boolean };
+  readonly options: MountOptions;
   readonly features: Features;
   /** What the user should know of options that do nothing, a sentence each. */
   readonly remarks: readonly string[];
@@ -23,7 +23,7 @@ export interface MountPlan {
 export function makePlan(mountpoint: string, given: MountOptions, transport: Transport): MountPlan {
   const { lowers, upper, work } = given;
   // Over fuse-native only root's objects have the owner that they should have: others have to be let in.
-  const options = { ...given, allowOther: given.allowOther ?? transport === "direct" };
+  const options = transport === "direct" ? given : { ...given, allowOther: given.allowOther ?? false };
   if (lowers.length === 0) {
     throw new OptionError("there is no lower layer: give -o lowerdir=DIR[:DIR...] or --lower DIR");
   }
@@ -40,6 +40,33 @@ export function makePlan(mountpoint: string, given: MountOptions, transport: Tra
   return upper === undefined
     ? { transport, mountpoint, options: { ...options, work: undefined, fsync: "auto" }, features, remarks }
     : { transport, mountpoint, options, features, remarks };
+}
+
+/**
+ * The plan where trusted.* xattrs are out of reach, as they are for all but root of the initial user namespace: marks are kept in
+ * user.overlay.*, with what that implies. Linux overlayfs falls back in the same way, but for the marks, which it does without then.
+ */
+export function withoutTrustedXattrs(plan: MountPlan): MountPlan {
+  const { options, features } = plan;
+  if (options.userXattr) {
+    return plan;
+  }
+  const given = options.features;
+  const lost = [
+    ...(given.redirect === "on" || given.redirect === "follow" ? [`redirect_dir=${given.redirect}`] : []),
+    ...(features.metacopy ? ["metacopy=on"] : []),
+  ];
+  return {
+    ...plan,
+    options: { ...options, userXattr: true },
+    features: { ...features, redirect: "nofollow", metacopy: false },
+    remarks: [
+      ...plan.remarks,
+      ...lost.map(
+        (option) => `ignoring ${option}, which does not go with userxattr, as it is implied for all but root`,
+      ),
+    ],
+  };
 }
 
 function remarksOn({ unknown, upper, work, fsync, features }: MountOptions): string[] {

@@ -1,11 +1,12 @@
 /** Unmounting by the user's order: what is at the mountpoint must be ours. */
 import { Errno, errnoName, FsError } from "../errno.ts";
-import { UnmountFlag, unmount } from "../sys/mount.ts";
+import { UnmountFlag } from "../sys/mount.ts";
 import { newestProcessNamed, processLives } from "../sys/proc.ts";
 import { isDead } from "./dead-mount.ts";
 import { MountError } from "./mount-error.ts";
 import { readMounts, topMountAt } from "./mountinfo.ts";
 import { canonicalPath, findOwnMount } from "./own-mount.ts";
+import { unmountByRight } from "./privilege.ts";
 
 /** The name under which ps and `veneer umount` find the daemon of a FUSE connection. */
 export function daemonName(connection: number): string {
@@ -22,7 +23,7 @@ export async function unmountAndWait(mountpoint: string, patience: number): Prom
   // An earlier daemon of that name may still be about, having served a mount that had the number before.
   const daemon = newestProcessNamed(daemonName(entry.minor));
   try {
-    unmount(path, UnmountFlag.noFollow);
+    unmountByRight(path, UnmountFlag.noFollow);
   } catch (error) {
     throw error instanceof FsError ? refusal(mountpoint, error) : error;
   }
@@ -49,7 +50,7 @@ export function clearDeadMount(mountpoint: string): void {
   }
   const entry = topMountAt(readMounts(), path);
   if (entry?.type.startsWith("fuse.") && isDead(path)) {
-    unmount(path, UnmountFlag.noFollow | UnmountFlag.detach);
+    unmountByRight(path, UnmountFlag.noFollow | UnmountFlag.detach);
   }
 }
 

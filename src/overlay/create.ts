@@ -64,8 +64,8 @@ export function create(
   const prefersOpaque = isDirectory && parent.lowers.length > 0 && lowersNeverChange(overlay);
   let file: LayerFile | undefined;
   try {
-    if (!replacesWhiteout && caller.uid === 0 && caller.gid === 0) {
-      // Made by root in its directory, the file system itself applies setgid and the default ACL.
+    if (!replacesWhiteout && caller.uid === overlay.self.uid && caller.gid === overlay.self.gid) {
+      // Made in its directory by the daemon's own user, the file system itself applies setgid and the default ACL.
       file = make(place, object, mode);
       if (prefersOpaque) {
         opaque.prefer(place);

@@ -19,7 +19,7 @@ const setIdBits = 0o6000;
  */
 export function copyMetadata(overlay: Overlay, from: OpenPlace, stat: Stat, to: OpenPlace<WritableLayer>): void {
   const copy = to.file ?? byPath(to);
-  copy.chown(stat.uid, stat.gid);
+  giveTo(copy, stat);
   if ((stat.mode & FileType.mask) !== FileType.symlink) {
     // After chown, which clears setuid and setgid.
     copy.chmod(stat.mode & 0o7777);
@@ -29,6 +29,15 @@ export function copyMetadata(overlay: Overlay, from: OpenPlace, stat: Stat, to: 
   copyFlags(overlay, from, stat, to);
   // Last, so that nothing moves them again.
   copy.setTimes(stat.atime, stat.mtime);
+}
+
+/** @throws EPERM for an owner who has no number in this user namespace, as Linux overlayfs has it */
+function giveTo(copy: Pick<LayerFile, "chown">, { uid, gid }: Stat): void {
+  try {
+    copy.chown(uid, gid);
+  } catch (error) {
+    throw isErrno(error, Errno.EINVAL) ? new FsError(Errno.EPERM, "an owner of another user namespace") : error;
+  }
 }
 
 function byPath({ layer, path }: Place<WritableLayer>): Pick<LayerFile, "chown" | "chmod" | "setTimes" | "setXattr"> {

@@ -62,6 +62,7 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
       fsync: "auto",
       dataLowers: [],
       features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
+      self: { uid: 0, gid: 0 },
       userXattr: false,
       log: silent,
       jobs: noJobs,

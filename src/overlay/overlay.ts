@@ -4,7 +4,7 @@
 import type { BackingFiles } from "../contract/backing.ts";
 import type { Features, PassthroughMode, SyncMode } from "../contract/features.ts";
 import type { Attributes, Entry } from "../contract/filesystem.ts";
-import { FileType, type Name } from "../contract/ids.ts";
+import { type Caller, FileType, type Name } from "../contract/ids.ts";
 import type { Notifier } from "../contract/notifier.ts";
 import type { JobRunner } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
@@ -33,6 +33,8 @@ export interface OverlayOptions {
   readonly dataLowers: readonly Layer[];
   readonly features: Features;
   readonly fsync: SyncMode;
+  /** Whom what the layers are asked to make belongs to. */
+  readonly self: Pick<Caller, "uid" | "gid">;
   /** Marks are kept in user.overlay.* instead of trusted.overlay.*. */
   readonly userXattr: boolean;
   readonly log: Logger;
@@ -54,6 +56,7 @@ export class Overlay {
   readonly lowers: readonly Layer[];
   readonly dataLowers: readonly Layer[];
   readonly features: Features;
+  readonly self: Pick<Caller, "uid" | "gid">;
   /** Nothing is ever synced. */
   readonly volatile: boolean;
   readonly marks: MarkNames;
@@ -80,6 +83,7 @@ export class Overlay {
     this.lowers = options.lowers;
     this.dataLowers = options.dataLowers;
     this.originLayers = new OriginLayers(options.lowers);
+    this.self = options.self;
     this.volatile = options.fsync === "volatile";
     this.marks = markNames(options.userXattr);
     this.log = options.log;

@@ -2,6 +2,7 @@
 import { Errno, FsError, isErrno } from "../errno.ts";
 import { type Address, check, declare, lastErrno, pathAddress, scratch } from "./libc.ts";
 import { closeDescriptor, OpenFlag } from "./open.ts";
+import { Capability, hasInitialCapability } from "./process.ts";
 import { type FileStat, statAt } from "./stat.ts";
 
 const nameToHandleAt = declare<
@@ -28,8 +29,15 @@ export interface FileHandle {
   readonly bytes: Buffer;
 }
 
-/** name_to_handle_at(2); undefined where the file system has no handles. A final symlink is not followed. */
+/** What can't be opened by its handle is as good as without one; Linux overlayfs asks for the same (`ovl_can_decode_fh`). */
+let mayOpenHandles: boolean | undefined;
+
+/** name_to_handle_at(2); undefined where the file system has no handles, or they may not be opened. A final symlink is not followed. */
 export function fileHandleAt(dirfd: number, path: string): FileHandle | undefined {
+  mayOpenHandles ??= hasInitialCapability(Capability.dacReadSearch);
+  if (!mayOpenHandles) {
+    return undefined;
+  }
   scratch.words[0] = handleMax;
   const mountId = scratch.address + handleAt + handleMax;
   if (nameToHandleAt(dirfd, pathAddress(path), scratch.address, mountId, AT_EMPTY_PATH) < 0) {

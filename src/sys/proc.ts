@@ -6,6 +6,14 @@ export function readProcFile(path: string): string {
   return readFileSync(`/proc/${path}`, "latin1");
 }
 
+/** The number of the initial user namespace, the same on every machine (PROC_USER_INIT_INO of linux/proc_ns.h). */
+const initialUserNamespace = "user:[4026531837]";
+
+/** Whether this process is in another user namespace than the machine's own, so that root there is not root here. */
+export function isInUserNamespace(): boolean {
+  return readlinkSync("/proc/self/ns/user") !== initialUserNamespace;
+}
+
 /** Of the processes whose main thread has this name (comm, at most 15 bytes) the one that was started last. */
 export function newestProcessNamed(name: string): number | undefined {
   const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry) && processName(entry) === name);

@@ -1,7 +1,7 @@
 /** The process itself: its umask, directory, name, limits and capabilities. */
 import { Errno, FsError } from "../errno.ts";
 import { type Address, check, declare, pathAddress, putWord64, scratch, word64 } from "./libc.ts";
-import { readProcFile } from "./proc.ts";
+import { isInUserNamespace, readProcFile } from "./proc.ts";
 
 const umaskCall = declare<(mask: number) => number>("unsigned int umask(unsigned int)");
 const chdirCall = declare<(path: Address) => number>("int chdir(intptr_t)");
@@ -47,6 +47,17 @@ function effectiveCapabilities(): bigint {
 /** Whether this process has a capability (a number of `Capability`) in its own user namespace. */
 export function hasCapability(capability: number): boolean {
   return ((effectiveCapabilities() >> BigInt(capability)) & 1n) === 1n;
+}
+
+/** The same, and in the initial user namespace, as the kernel wants it for what all of its users share: `trusted.` xattrs, file handles. */
+export function hasInitialCapability(capability: number): boolean {
+  return hasCapability(capability) && !isInUserNamespace();
+}
+
+/** The user and group that this process makes files as. */
+export function ownIds(): { readonly uid: number; readonly gid: number } {
+  const { geteuid, getegid } = process as Required<NodeJS.Process>;
+  return { uid: geteuid(), gid: getegid() };
 }
 
 /** The name of the calling thread, as ps and top show it; 15 bytes at most. */

@@ -22,7 +22,7 @@ export const areas: Readonly<Record<string, Area>> = {
   sys: {
     holds: "folder",
     mayImport: ["errno.ts", "contract/slow.ts"],
-    packages: ["koffi", "node:fs", "node:module", "node:os", "node:v8", "node:vm"],
+    packages: ["koffi", "node:child_process", "node:fs", "node:module", "node:os", "node:v8", "node:vm"],
   },
   "fuse/protocol": { holds: "folder", mayImport: ["contract", "errno.ts", "fuse/settings.ts"], packages: [] },
   fuse: {

@@ -60,6 +60,7 @@ function overlayOver(
     dataLowers: [],
     features: request.features ?? noFeatures,
     fsync: "auto",
+    self: { uid: 0, gid: 0 },
     userXattr: request.userXattr ?? false,
     log: emptyLog,
     jobs: { start: request.startJob },

@@ -213,9 +213,10 @@ class AgentProcess {
   readonly #ended: Promise<void>;
   readonly #limitMs: number;
 
-  constructor(script: string, limitMs: number) {
+  constructor(script: string, limitMs: number, before: readonly string[]) {
     this.#limitMs = limitMs;
-    this.#child = spawn("/usr/bin/python3", ["-I", "-S", script], { stdio: ["pipe", "pipe", "inherit"], cwd: "/" });
+    const [program = "", ...args] = [...before, "/usr/bin/python3", "-I", "-S", script];
+    this.#child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"], cwd: "/" });
     this.#ended = new Promise((resolve) => {
       this.#child.once("exit", () => {
         for (const { call, settle } of this.#waiting.splice(0)) {
@@ -280,14 +281,17 @@ function replace(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? { $big: String(value) } : value;
 }
 
-/** A new agent, as root with umask 022 and cwd `/`. A call that takes over 30 s kills it and fails. */
-export function startAgent(): Agent {
-  return startCalls<Agent>(agentScript, agentLimitMs);
+/**
+ * A new agent, as root with umask 022 and cwd `/`. A call that takes over 30 s kills it and fails.
+ * @param before words of a command that makes it something else, and starts the agent in its place
+ */
+export function startAgent(before: readonly string[] = []): Agent {
+  return startCalls<Agent>(agentScript, agentLimitMs, before);
 }
 
 /** A process that makes the calls of an agent and those that `script` adds; one that takes over `limitMs` kills it and fails. */
-export function startCalls<A extends Agent>(script: string, limitMs: number): A {
-  const agent = new AgentProcess(script, limitMs);
+export function startCalls<A extends Agent>(script: string, limitMs: number, before: readonly string[] = []): A {
+  const agent = new AgentProcess(script, limitMs, before);
   return new Proxy({} as A, {
     get: (_, property) => {
       if (property === "pid") {

@@ -1,0 +1,144 @@
+/** A plain user, who mounts by fusermount3: how a mount comes and goes, and what is refused. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { RunResult } from "../support/agent.ts";
+import { daemonOf, endsWithin } from "../support/daemon.ts";
+import { veneerProgram } from "../support/overlay.ts";
+import { UserStand } from "../support/user.ts";
+
+const layers = "lowerdir=lower,upperdir=upper,workdir=work";
+let stand: UserStand;
+
+beforeEach(async () => {
+  stand = await UserStand.start("user");
+  await stand.build("lower", { file: "1", directory: { below: "2" } });
+  for (const name of ["upper", "work", "mnt"]) {
+    await stand.build(name, {});
+  }
+});
+afterEach(async () => {
+  if ((await mountLine()) !== undefined) {
+    await stand.sys.run(["fusermount3", "-u", "-z", "mnt"], { cwd: stand.home });
+  }
+  await stand.end();
+});
+
+function veneer(...args: readonly string[]): Promise<RunResult> {
+  return stand.sys.run([veneerProgram, ...args], { cwd: stand.home, timeout: 25 });
+}
+
+/** Of the mount as he sees it; undefined where there is none. */
+async function mountLine(): Promise<string | undefined> {
+  const lines = (await stand.sys.readFile("/proc/self/mountinfo")).split("\n");
+  return lines.find((line) => line.includes(` ${stand.at("mnt")} `));
+}
+
+const done: RunResult = { status: 0, stdout: "", stderr: "" };
+
+async function mount(options = layers): Promise<number> {
+  expect(await veneer("mount", "-o", options, "mnt")).toEqual(done);
+  return daemonOf(stand.at("upper"));
+}
+
+test("the mount is his alone, without devices and set-id programs, and what he changes lies in the upper", async () => {
+  const daemon = await mount();
+  expect(await mountLine()).toMatch(
+    /rw,nosuid,nodev,relatime .*- fuse\.veneer veneer rw,user_id=12345,group_id=12345,default_permissions$/,
+  );
+  await stand.sys.writeFile(stand.at("mnt/file"), "new");
+  await stand.sys.unlink(stand.at("mnt/directory/below"));
+  expect(await stand.host.readFile(stand.at("upper/file"))).toBe("new");
+  expect(await stand.host.lstat(stand.at("upper/directory/below"))).toMatchObject({ type: "char", rdev: "0:0" });
+  expect(await veneer("umount", "mnt")).toEqual(done);
+  expect(await endsWithin(daemon, 50)).toBe(true);
+  expect(await mountLine()).toBeUndefined();
+  expect(await stand.host.readFile(stand.at("lower/file"))).toBe("1");
+});
+
+test("options reach fusermount3, with names that hold what separates them", async () => {
+  await mount(`${layers},relatime,noexec,noatime,sync,ro,nosuid,max_read=8192,fsname=a\\,b\\\\c,subtype=veneer`);
+  expect(await mountLine()).toMatch(
+    / ro,nosuid,nodev,noexec,noatime .*- fuse\.veneer a,b\\134c ro,sync,user_id=12345,group_id=12345,default_permissions,max_read=8192$/,
+  );
+});
+
+test("without an upper the mount is read-only", async () => {
+  expect(await veneer("mount", "-o", "lowerdir=lower", "mnt")).toEqual(done);
+  expect(await mountLine()).toMatch(/ ro,nosuid,nodev,relatime /);
+  expect(await stand.sys.readFile(stand.at("mnt/file"))).toBe("1");
+});
+
+test.each([
+  ["fusermount3 -u", ["-u"]],
+  ["fusermount3 -u -z", ["-u", "-z"]],
+])("the daemon is gone within a second of %s", async (_, flags) => {
+  const daemon = await mount();
+  await stand.run("fusermount3", ...flags, "mnt");
+  expect(await endsWithin(daemon, 1000)).toBe(true);
+});
+
+test("a mount in use stays, by its sentence; by SIGTERM its users are cut off", async () => {
+  const daemon = await mount();
+  const fd = await stand.sys.open(stand.at("mnt/file"), "O_RDWR");
+  const refused = await veneer("umount", "mnt");
+  expect(refused.status).toBe(39);
+  expect(refused.stderr).toMatch(/^veneer: mnt is busy: end the processes that use it .*\n$/);
+  await stand.sys.write(fd, "x");
+  process.kill(daemon, "SIGTERM");
+  expect(await endsWithin(daemon, 10_000)).toBe(true);
+  expect(await mountLine()).toBeUndefined();
+  expect(await stand.host.readFile(stand.at("upper/file"))).toBe("x");
+});
+
+test("after kill -9 he unmounts what is left, and mounts again", async () => {
+  const daemon = await mount();
+  process.kill(daemon, "SIGKILL");
+  expect(await endsWithin(daemon, 5000)).toBe(true);
+  expect(await veneer("umount", "mnt")).toEqual(done);
+  await mount();
+});
+
+test("the mount of another user is not his to unmount", async () => {
+  await mount();
+  const other = ["setpriv", "--reuid", "1", "--regid", "1", "--clear-groups", "--inh-caps=-all"];
+  const pid = stand.sys.pid;
+  const inside = ["nsenter", `--mount=/proc/${pid}/ns/mnt`, ...other, veneerProgram, "umount", stand.at("mnt")];
+  const refused = await stand.host.run(inside, { timeout: 25 });
+  expect(refused).toEqual({ status: 36, stdout: "", stderr: expect.stringMatching(/unmounting .* is not permitted/) });
+  expect(await mountLine()).toBeDefined();
+});
+
+test.each([
+  [
+    "allow_other",
+    "fusermount3 does not mount at mnt \\(option allow_other only allowed if 'user_allow_other' .*\\): .*",
+  ],
+  ["nosymfollow", "fusermount3 does not mount at mnt \\(unknown option 'nosymfollow'\\): .*"],
+  ["shared", "fusermount3 sets no propagation: leave out .*"],
+])("what fusermount3 does not do is refused: %s", async (option, sentence) => {
+  const refused = await veneer("mount", "-o", `${layers},${option}`, "mnt");
+  expect(refused).toEqual({
+    status: 36,
+    stdout: "",
+    stderr: expect.stringMatching(new RegExp(`^veneer: ${sentence}\n$`)),
+  });
+  expect(await mountLine()).toBeUndefined();
+  await mount();
+});
+
+test("where fusermount3 is not installed one sentence says so", async () => {
+  const node = process.execPath.replace(/\/[^/]*$/, "");
+  await stand.sys.symlink(`${node}/node`, stand.at("node"));
+  const argv = ["env", `PATH=${stand.home}`, veneerProgram, "mount", "-o", layers, "mnt"];
+  const refused = await stand.sys.run(argv, { cwd: stand.home });
+  expect(refused.status).toBe(36);
+  expect(refused.stderr).toMatch(/^veneer: fusermount3 is not installed: install it .*\n$/);
+});
+
+test("a mountpoint that is not his is refused in the words of fusermount3", async () => {
+  await stand.host.mkdir(stand.at("roots"));
+  const refused = await veneer("mount", "-o", layers, "roots");
+  expect(refused.status).toBe(36);
+  expect(refused.stderr).toMatch(
+    /^veneer: fusermount3 does not mount at roots \(.*user has no write access.*\): .*\n$/,
+  );
+});
