@@ -27,7 +27,7 @@ import {
   unmountLive,
 } from "./mount/mount-direct.ts";
 import { MountError } from "./mount/mount-error.ts";
-import { readMounts } from "./mount/mountinfo.ts";
+import { isIdMapped, readMounts } from "./mount/mountinfo.ts";
 import type { MountOptions } from "./mount/options.ts";
 import type { MountPlan } from "./mount/plan.ts";
 import { checkPrivilege, mayMount } from "./mount/privilege.ts";
@@ -138,10 +138,12 @@ function prepare(plan: MountPlan): Prepared {
   const work = options.work === undefined ? undefined : findDirectory("workdir", options.work);
   checkTogether([...lowers, ...dataLowers], upper, work);
   const writable = [upper, work].filter((directory) => directory !== undefined);
-  const mounts = writable.length === 0 ? [] : readMounts();
+  const mounts = writable.length === 0 && options.presentation === asStored ? [] : readMounts();
   for (const directory of writable) {
     checkKernelOverlays(directory, mounts);
   }
+  const openLower = (lower: FoundDirectory) =>
+    openLayer(lower, () => openLowerLayer(lower.given, isIdMapped(mounts, lower.mountId)));
   const lowerLayers = lowers.map(openLower);
   const dataLayers = dataLowers.map(openLower);
   const pair = upper && work && openLayer(upper, () => openUpperLayers(upper.given, work.given));
@@ -167,10 +169,6 @@ function prepare(plan: MountPlan): Prepared {
     work: pair?.work,
     device: mayMount() ? openDevice() : undefined,
   };
-}
-
-function openLower(lower: FoundDirectory): DirectoryLayer {
-  return openLayer(lower, () => openLowerLayer(lower.given));
 }
 
 function openLayer<T>(directory: FoundDirectory, open: () => T): T {

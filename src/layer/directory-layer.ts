@@ -27,7 +27,7 @@ import { openReadOnlyTree, openWritablePair, type TreeRoot } from "../sys/privat
 import { findStat, statAt } from "../sys/stat.ts";
 import { statFileSystem } from "../sys/statfs.ts";
 import { getXattr, listXattrs, removeXattr, setXattr } from "../sys/xattr.ts";
-import { DiskFile } from "./disk-file.ts";
+import { DiskFile, type OfLayer } from "./disk-file.ts";
 import type { LayerFile, LayerPath, ListedName, Stat, WritableLayer } from "./layer.ts";
 import { walk } from "./walk.ts";
 
@@ -41,6 +41,8 @@ export interface LayerTraits {
   readonly confined: boolean;
   /** The UUID of the file system is not to be known. */
   readonly withoutUuid?: boolean;
+  /** Owners come through an id-mapped mount. */
+  readonly idMapped?: boolean;
 }
 
 /** Opening neither follows a symlink nor waits for the other end of a FIFO. */
@@ -60,7 +62,7 @@ export class DirectoryLayer implements WritableLayer {
   readonly #origin: DirectoryLayer | undefined;
   /* By O_PATH, not a duplicate: that would count as one more writer of the file. */
   readonly #makeAnchor = (fd: number): DirectoryLayer =>
-    new DirectoryLayer(openAt(workingDirectory, descriptorPath(fd), OpenFlag.path), this.traits, this.#origin ?? this);
+    this.anchored(openAt(workingDirectory, descriptorPath(fd), OpenFlag.path), this.#origin ?? this);
   #uuid: Buffer | null | undefined;
   #closed = false;
 
@@ -132,7 +134,12 @@ export class DirectoryLayer implements WritableLayer {
       path === ""
         ? duplicate(this.fd)
         : walk(this, path, (at, rest) => openAt(at, rest, OpenFlag.path | OpenFlag.noFollow));
-    return new DirectoryLayer(fd, this.traits, this.#origin ?? this);
+    return this.anchored(fd, this.#origin ?? this);
+  }
+
+  /** A layer of this kind over one object. */
+  protected anchored(fd: number, origin: DirectoryLayer): DirectoryLayer {
+    return new DirectoryLayer(fd, this.traits, origin);
   }
 
   fileHandle(path: LayerPath): { type: number; bytes: Buffer; uuid: Buffer | null } | undefined {
@@ -257,7 +264,12 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   #file(fd: number, writable: boolean): LayerFile {
-    return new DiskFile(fd, writable, { passable: !this.traits.sparesAtime, makeAnchor: this.#makeAnchor });
+    return this.opened(fd, writable, { passable: !this.traits.sparesAtime, makeAnchor: this.#makeAnchor });
+  }
+
+  /** An open file of this kind of layer. */
+  protected opened(fd: number, writable: boolean, ofLayer: OfLayer): LayerFile {
+    return new DiskFile(fd, writable, ofLayer);
   }
 
   #openForWriting(path: LayerPath): number {
@@ -322,11 +334,12 @@ function withTypes(directory: number, entries: readonly ListedName[]): ListedNam
   return typed;
 }
 
-function layerOf(root: TreeRoot, readOnly: boolean): DirectoryLayer {
+function layerOf(root: TreeRoot, readOnly: boolean, idMapped: boolean): DirectoryLayer {
   return new DirectoryLayer(root.fd, {
     isolated: root.isolated,
     sparesAtime: readOnly && !root.sealed,
     confined: root.confined,
+    idMapped,
   });
 }
 
@@ -334,10 +347,11 @@ function layerOf(root: TreeRoot, readOnly: boolean): DirectoryLayer {
  * Opens a directory as a layer that is only read: where clones of mounts can be had (see `isolated`) the kernel
  * itself refuses every write below it.
  * @param path latin1 bytes, relative to the working directory, as given by the user: never normalised
+ * @param idMapped what the layer is to know of the mount that it lies on
  * @throws FsError ENOENT, ENOTDIR, EACCES; EILSEQ for a path with characters that are no bytes
  */
-export function openLowerLayer(path: string): DirectoryLayer {
-  return layerOf(openReadOnlyTree(path), true);
+export function openLowerLayer(path: string, idMapped = false): DirectoryLayer {
+  return layerOf(openReadOnlyTree(path), true, idMapped);
 }
 
 /**
@@ -350,5 +364,5 @@ export function openUpperLayers(
   work: string,
 ): { readonly upper: DirectoryLayer; readonly work: DirectoryLayer } {
   const { first, second } = openWritablePair(upper, work);
-  return { upper: layerOf(first, false), work: layerOf(second, false) };
+  return { upper: layerOf(first, false, false), work: layerOf(second, false, false) };
 }

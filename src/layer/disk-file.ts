@@ -9,18 +9,19 @@ import { statAt } from "../sys/stat.ts";
 import { setXattrOf } from "../sys/xattr.ts";
 import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
 
+/** What a layer says of all its files; `makeAnchor` anchors what an open descriptor stands for. */
+export interface OfLayer {
+  readonly passable: boolean;
+  makeAnchor(fd: number): WritableLayer;
+}
+
 export class DiskFile implements LayerFile {
   readonly #makeAnchor: (fd: number) => WritableLayer;
   #writable: boolean;
   #passable: boolean;
   #fd: number;
 
-  /** @param ofLayer what the layer says of all its files; `makeAnchor` anchors what an open descriptor stands for */
-  constructor(
-    fd: number,
-    writable: boolean,
-    ofLayer: { readonly passable: boolean; makeAnchor(fd: number): WritableLayer },
-  ) {
+  constructor(fd: number, writable: boolean, ofLayer: OfLayer) {
     this.#fd = fd;
     this.#writable = writable;
     this.#passable = ofLayer.passable;

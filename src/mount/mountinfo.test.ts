@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { overlayDirectory, parseMountinfo, topMountAt } from "./mountinfo.ts";
+import { isIdMapped, overlayDirectory, parseMountinfo, topMountAt } from "./mountinfo.ts";
 
 // Lines in the form of a real /proc/self/mountinfo, optional fields absent, single and double.
 const text = `24 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 31 24 0:44 / /mnt/a\\040b rw,nosuid shared:1 master:2 - fuse.veneer my\\134source rw,user_id=0,group_id=0
 32 31 0:45 / /mnt/a\\040b rw - tmpfs tmpfs rw
-33 24 0:46 / /k rw shared:4 - overlay overlay rw,lowerdir=/l,upperdir=/u\\040\\134\\054x,workdir=/w
+33 24 0:46 / /k rw,noatime,idmapped shared:4 - overlay overlay rw,lowerdir=/l,upperdir=/u\\040\\134\\054x,workdir=/w
 not a line
 `;
 
@@ -23,7 +23,12 @@ describe("parseMountinfo", () => {
       type: "fuse.veneer",
       source: "my\\source",
       superOptions: "rw,user_id=0,group_id=0",
+      idMapped: false,
     });
+  });
+
+  it("knows id-mapped ones", () => {
+    expect([24, 33, 34].map((id) => isIdMapped(mounts, id))).toEqual([false, true, false]);
   });
 
   it("tells what lies on top", () => {

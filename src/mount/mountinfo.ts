@@ -12,6 +12,8 @@ export interface MountEntry {
   readonly type: string;
   readonly source: string;
   readonly superOptions: string;
+  /** The mount tells other owners than its file system has (mount_setattr(2), Linux 5.12). */
+  readonly idMapped: boolean;
 }
 
 /** One entry a line, in the order in which they were mounted; lines that aren't understood are left out. */
@@ -33,6 +35,7 @@ export function parseMountinfo(text: string): MountEntry[] {
       type: fields[dash + 1] ?? "",
       source: unescapeOctal(fields[dash + 2] ?? ""),
       superOptions: fields[dash + 3] ?? "",
+      idMapped: (fields[5] ?? "").split(",").includes("idmapped"),
     });
   }
   return entries;
@@ -46,6 +49,11 @@ export function unescapeOctal(text: string): string {
 /** The mounts that this process can see. @throws FsError where /proc is not mounted */
 export function readMounts(): MountEntry[] {
   return parseMountinfo(readProcFile("self/mountinfo"));
+}
+
+/** Whether the mount of this id is id-mapped; false where it is none of these. */
+export function isIdMapped(mounts: readonly MountEntry[], id: number): boolean {
+  return mounts.some((mount) => mount.id === id && mount.idMapped);
 }
 
 /** What lies uppermost at this path, if anything is mounted there. @param path absolute and canonical */

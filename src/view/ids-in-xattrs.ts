@@ -3,10 +3,23 @@
  * tag, permissions and id), and the root user of the namespace that file capabilities hold in (linux/capability.h: a magic
  * word, two pairs of words; a version 3 has that id behind them, with a version 2 it is 0). What is malformed stays as it is.
  */
+import type { Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
 
 /** An id for its counterpart; undefined where it has none. */
 export type MapId = (id: number) => number | undefined;
+
+/** The two that hold an ACL. */
+export const aclNames: readonly Name[] = ["system.posix_acl_access", "system.posix_acl_default"];
+const capabilityName: Name = "security.capability";
+
+/** The value with its ids mapped, whatever the xattr. @throws as `mapAcl` and `mapCapability` do */
+export function mapIdsInXattr(name: Name, value: Buffer, uid: MapId, gid: MapId): Buffer {
+  if (aclNames.includes(name)) {
+    return mapAcl(value, uid, gid);
+  }
+  return name === capabilityName ? mapCapability(value, uid) : value;
+}
 
 const aclHeader = 4;
 const aclEntry = 8;

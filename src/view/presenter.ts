@@ -4,10 +4,7 @@ import { type Caller, FileType, type Name } from "../contract/ids.ts";
 import type { Presentation } from "../contract/presentation.ts";
 import { Errno, FsError } from "../errno.ts";
 import { IdMap, overflowId } from "./id-map.ts";
-import { mapAcl, mapCapability } from "./ids-in-xattrs.ts";
-
-const aclNames: readonly Name[] = ["system.posix_acl_access", "system.posix_acl_default"];
-const capabilityName: Name = "security.capability";
+import { aclNames, mapIdsInXattr } from "./ids-in-xattrs.ts";
 
 export class Presenter {
   readonly #how: Presentation;
@@ -73,7 +70,7 @@ export class Presenter {
   }
 
   shownXattr(name: Name, value: Buffer): Buffer {
-    return this.#mapXattr(
+    return mapIdsInXattr(
       name,
       value,
       (id) => this.#uids.shown(id) ?? overflowId,
@@ -83,24 +80,12 @@ export class Presenter {
 
   /** @throws EINVAL, EOVERFLOW where an id in it has no counterpart */
   storedXattr(name: Name, value: Buffer): Buffer {
-    return this.#mapXattr(
+    return mapIdsInXattr(
       name,
       value,
       (id) => this.#uids.stored(id),
       (id) => this.#gids.stored(id),
     );
-  }
-
-  #mapXattr(
-    name: Name,
-    value: Buffer,
-    uid: (id: number) => number | undefined,
-    gid: (id: number) => number | undefined,
-  ): Buffer {
-    if (aclNames.includes(name)) {
-      return mapAcl(value, uid, gid);
-    }
-    return name === capabilityName ? mapCapability(value, uid) : value;
   }
 }
 
