@@ -388,6 +388,16 @@ describeOverlay("times, as beneath", (overlay) => {
     // Intended difference: the daemon is not asked for pages that the kernel has, and FUSE keeps no atime of its own.
     expect((await m.sys.lstat(`${m.mnt}/f`)).atime === old).toBe(overlay.kind === "veneer" && mode === "off");
   });
+
+  test("atime of a symlink whose target the kernel has", async () => {
+    const m = await overlay.mount({ lowers: [{}], upper: { s: symlink("t", { mtime: old }) } });
+    await m.sys.readlink(`${m.mnt}/s`);
+    await m.sys.utimens(`${m.mnt}/s`, old, "omit");
+    await m.sys.sleep(0.005);
+    await m.sys.readlink(`${m.mnt}/s`);
+    // Intended difference, as with pages.
+    expect((await m.sys.lstat(`${m.mnt}/s`)).atime === old).toBe(overlay.kind === "veneer");
+  });
 });
 
 describe("the comparison itself", () => {
