@@ -29,6 +29,7 @@ import { statFileSystem } from "../sys/statfs.ts";
 import { getXattr, listXattrs, removeXattr, setXattr } from "../sys/xattr.ts";
 import { DiskFile, type OfLayer } from "./disk-file.ts";
 import type { LayerFile, LayerPath, ListedName, Stat, WritableLayer } from "./layer.ts";
+import { asOwner, concernedBy, directoriesAmong } from "./owner-access.ts";
 import { walk } from "./walk.ts";
 
 /** What the layer knows of its root beyond the descriptor. Plain data: hand it on with `fd` to rebuild it elsewhere. */
@@ -100,7 +101,7 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   list(path: LayerPath): ListedName[] {
-    const directory = this.#openForReading(path === "" ? "." : path, OpenFlag.directory);
+    const directory = this.#withAccess(path, () => this.#openForReading(path === "" ? "." : path, OpenFlag.directory));
     try {
       const entries = listDirectory(directory);
       return entries.some((entry) => entry.type === 0) ? withTypes(directory, entries) : entries;
@@ -122,11 +123,13 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   openFile(path: LayerPath, writable: boolean): LayerFile {
-    return writable ? this.#file(this.#openForWriting(path), true) : this.#file(this.#openForReading(path, 0), false);
+    const open = () => (writable ? this.#openForWriting(path) : this.#openForReading(path, 0));
+    return this.#file(this.#withAccess(path, open), writable);
   }
 
   openDirectory(path: LayerPath): LayerFile {
-    return this.#file(this.#openForReading(path === "" ? "." : path, OpenFlag.directory), false);
+    const open = () => this.#openForReading(path === "" ? "." : path, OpenFlag.directory);
+    return this.#file(this.#withAccess(path, open), false);
   }
 
   anchor(path: LayerPath): DirectoryLayer {
@@ -217,7 +220,10 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   rename(path: LayerPath, to: WritableLayer, toPath: LayerPath, flags: number): void {
-    this.#withBoth(path, to, toPath, (fd, rest, toFd, toRest) => rename(fd, rest, toFd, toRest, flags));
+    asOwner(
+      () => directoriesAmong(...concernedBy(this, path), ...concernedBy(to, toPath)),
+      () => this.#withBoth(path, to, toPath, (fd, rest, toFd, toRest) => rename(fd, rest, toFd, toRest, flags)),
+    );
   }
 
   chmod(path: LayerPath, mode: number): void {
@@ -252,11 +258,11 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   setXattr(path: LayerPath, name: Name, value: Buffer, flags: number): void {
-    walk(this, path, (fd, rest) => setXattr(fd, rest, name, value, flags));
+    this.#withAccess(path, () => walk(this, path, (fd, rest) => setXattr(fd, rest, name, value, flags)));
   }
 
   removeXattr(path: LayerPath, name: Name): void {
-    walk(this, path, (fd, rest) => removeXattr(fd, rest, name));
+    this.#withAccess(path, () => walk(this, path, (fd, rest) => removeXattr(fd, rest, name)));
   }
 
   syncJob(): Job {
@@ -297,6 +303,11 @@ export class DirectoryLayer implements WritableLayer {
       }
     }
     return walk(this, path, (fd, rest) => openObject(fd, rest, flags));
+  }
+
+  /** Never of a lower: where the kernel does not see to it, its atime is spared. */
+  #withAccess<T>(path: LayerPath, act: () => T): T {
+    return asOwner(() => (this.traits.sparesAtime ? [] : [this.anchor(path)]), act);
   }
 
   /** For calls that O_PATH descriptors are refused for. */

@@ -8,6 +8,7 @@ import { closeDescriptor, descriptorPath, OpenFlag, openAt, replaceDescriptor, w
 import { statAt } from "../sys/stat.ts";
 import { setXattrOf } from "../sys/xattr.ts";
 import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
+import { asOwner } from "./owner-access.ts";
 
 /** What a layer says of all its files; `makeAnchor` anchors what an open descriptor stands for. */
 export interface OfLayer {
@@ -97,7 +98,10 @@ export class DiskFile implements LayerFile {
   }
 
   setXattr(name: string, value: Buffer, flags: number): void {
-    setXattrOf(this.#fd, name, value, flags);
+    asOwner(
+      () => [this.anchor()],
+      () => setXattrOf(this.#fd, name, value, flags),
+    );
   }
 
   ioctl(command: number, buffer: Buffer): void {

@@ -53,20 +53,28 @@ test.each([
   ["yes", false],
   [undefined, false],
 ])("a mark with the value %j is %j", (value, marked) => {
-  const layer = { getXattr: () => (value === undefined ? undefined : Buffer.from(value)) };
+  const layer = { getXattr: () => (value === undefined ? undefined : Buffer.from(value)), listXattrs: () => [] };
   expect(isMarked(layer, "a", trusted.opaque)).toBe(marked);
 });
 
 describe("a layer", () => {
-  const failing = (code: number) => ({
+  const failing = (code: number, ...names: string[]) => ({
     getXattr: () => {
       throw new FsError(code, "getxattr");
     },
+    listXattrs: () => names,
   });
 
   test("that can't have xattrs has no marks", () => {
     expect(readMark(failing(Errno.EOPNOTSUPP), "a", trusted.opaque)).toBeUndefined();
     expect(isMarked(failing(Errno.EOPNOTSUPP), "a", trusted.opaque)).toBe(false);
+  });
+
+  test("that does not list a mark has none, where it may not be read", () => {
+    expect(readMark(failing(Errno.EACCES, "user.other"), "a", trusted.opaque)).toBeUndefined();
+    expect(() => readMark(failing(Errno.EACCES, trusted.opaque), "a", trusted.opaque)).toThrowError(
+      expect.objectContaining({ code: Errno.EACCES }),
+    );
   });
 
   test("that can't be read is not taken for one without marks", () => {

@@ -57,16 +57,18 @@ export function isWhiteout(stat: Stat): boolean {
   return (stat.mode & FileType.mask) === FileType.character && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 }
 
-type MarkedLayer = Pick<Layer, "getXattr" | "listXattrs">;
+export type MarkedLayer = Pick<Layer, "getXattr" | "listXattrs">;
 
 export const yes: Buffer = Buffer.from("y");
 
 /** An xattr that says something to the overlay; undefined where there is none, or where there can't be one. */
-export function readMark(layer: Pick<Layer, "getXattr">, path: string, name: Name): Buffer | undefined {
+export function readMark(layer: MarkedLayer, path: string, name: Name): Buffer | undefined {
   try {
     return layer.getXattr(path, name);
   } catch (error) {
-    if (!isErrno(error, Errno.EOPNOTSUPP)) {
+    // Of what a plain user may not read he is told the names of `user.` xattrs, but not the values: mostly there are none.
+    const isAbsent = isErrno(error, Errno.EACCES) && !layer.listXattrs(path).includes(name);
+    if (!isAbsent && !isErrno(error, Errno.EOPNOTSUPP)) {
       throw error;
     }
     return undefined;
@@ -74,7 +76,7 @@ export function readMark(layer: Pick<Layer, "getXattr">, path: string, name: Nam
 }
 
 /** Whether a directory's xattr of that name says yes. */
-export function isMarked(layer: Pick<Layer, "getXattr">, path: string, name: Name): boolean {
+export function isMarked(layer: MarkedLayer, path: string, name: Name): boolean {
   const value = readMark(layer, path, name);
   return value !== undefined && value.length === 1 && value[0] === yes[0];
 }
@@ -161,7 +163,7 @@ export function isOpaqueToOthers(layer: Layer, path: string): boolean {
 }
 
 /** Whether a directory says that empty files in it may be whiteouts. */
-export function mayHoldWhiteouts(marks: MarkNames, layer: Pick<Layer, "getXattr">, path: string): boolean {
+export function mayHoldWhiteouts(marks: MarkNames, layer: MarkedLayer, path: string): boolean {
   return readMark(layer, path, marks.opaque)?.toString("latin1") === "x";
 }
 
@@ -179,7 +181,7 @@ export function isAnyWhiteout(marks: MarkNames, layer: MarkedLayer, path: string
 const metacopyHeader = 4;
 
 /** Whether the data of a regular file are in a layer below. @throws EIO for a mark that is none */
-export function isMetacopy(marks: MarkNames, layer: Pick<Layer, "getXattr">, path: string): boolean {
+export function isMetacopy(marks: MarkNames, layer: MarkedLayer, path: string): boolean {
   const value = readMark(layer, path, marks.metacopy);
   if (value !== undefined && value.length > 0 && value.length < metacopyHeader) {
     throw new FsError(Errno.EIO, `a file with a metacopy mark that is too short (${path})`);

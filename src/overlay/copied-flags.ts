@@ -38,7 +38,7 @@ export function copyFileFlags(from: OpenPlace, type: number, to: OpenPlace<Writa
   return withoutFlags(() => ioctlOn(to, type, FlagsCommand.set, argument)) !== "none";
 }
 
-/** Undefined where the file system has no flags. */
+/** Undefined where the file system has no flags, and for what this user may not open on a lower: he does without them. */
 function readFlags(place: OpenPlace, type: number): number | undefined {
   const argument = Buffer.alloc(8);
   const outcome = withoutFlags(() => ioctlOn(place, type, FlagsCommand.get, argument));
@@ -51,7 +51,7 @@ function withoutFlags(call: () => void): "done" | "none" {
     call();
     return "done";
   } catch (error) {
-    if (!isErrno(error, Errno.ENOTTY, Errno.EINVAL, Errno.EOPNOTSUPP)) {
+    if (!isErrno(error, Errno.ENOTTY, Errno.EINVAL, Errno.EOPNOTSUPP, Errno.EACCES)) {
       throw error;
     }
     return "none";

@@ -17,7 +17,7 @@ import {
 } from "../layer/marks.ts";
 import { type DataSource, isMerged, joinPath, type LowerPart, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-import { namesOf } from "./read-names.ts";
+import { knownNames } from "./read-names.ts";
 import { follows, parseRedirect, type Redirect } from "./redirect.ts";
 
 /** What a lower has of a name. */
@@ -65,26 +65,27 @@ export function lowerObject(
   } else if (above === "metacopy") {
     walk.route = { parts: parent.lowers, names: [name], known: false };
   } else {
-    walk.route = { parts: candidates(overlay, parent, name), names: [name], known: true };
+    walk.route = routeTo(overlay, parent, name);
   }
   return walk.run();
 }
 
 /** Whether a lower of `parent` shows something for the name itself, so that it needs a whiteout to be gone. */
 export function isOnLower(overlay: Overlay, parent: Node, name: Name): boolean {
-  const [part] = candidates(overlay, parent, name);
+  const { parts, known } = routeTo(overlay, parent, name);
   // That one of several parts lists it is enough; of a single one it may be an unmarked whiteout.
-  return part !== undefined && (parent.lowers.length > 1 || typeof findIn(overlay, part, name) === "object");
+  if (known && parent.lowers.length > 1) {
+    return parts.length > 0;
+  }
+  const topmost = parts.map((part) => findIn(overlay, part, name)).find((found) => found !== "absent");
+  return typeof topmost === "object";
 }
 
-/** The parts of a directory in which a name has to be looked for: of a merged one the names are known. */
-function candidates(overlay: Overlay, parent: Node, name: Name): readonly LowerPart[] {
-  if (!isMerged(parent)) {
-    return parent.lowers;
-  }
-  return namesOf(overlay, parent)
-    .lowers(name)
-    .map((index) => parent.lowers[index] as LowerPart);
+/** The parts of a directory in which a name has to be looked for: mostly the names of a merged one are known. */
+function routeTo(overlay: Overlay, parent: Node, name: Name): Route {
+  const names = knownNames(overlay, parent);
+  const parts = names?.lowers(name).map((index) => parent.lowers[index] as LowerPart);
+  return { parts: parts ?? parent.lowers, names: [name], known: parts !== undefined || !isMerged(parent) };
 }
 
 const nowhere: Route = { parts: [], names: [], known: false };

@@ -1,5 +1,6 @@
 /** Reads the names of a directory from all of its layers in one pass, and keeps them. */
 import { FileType, type Name } from "../contract/ids.ts";
+import { Errno, isErrno } from "../errno.ts";
 import type { ListedName, Place } from "../layer/layer.ts";
 import { hiddenByMarkFile, isAnyWhiteout, isMarkFile } from "../layer/marks.ts";
 import { isImpure } from "./impure.ts";
@@ -33,6 +34,21 @@ export function namesOf(overlay: Overlay, node: Node): MergedNames {
   }
   overlay.names.keep(node, names);
   return names;
+}
+
+/**
+ * What is known of the names in a merged directory. Undefined for one that is not merged, and for one that this user may not list
+ * on a lower, as he may with root's rights alone: its layers are asked for each name then.
+ */
+export function knownNames(overlay: Overlay, node: Node): MergedNames | undefined {
+  try {
+    return isMerged(node) ? namesOf(overlay, node) : undefined;
+  } catch (error) {
+    if (isErrno(error, Errno.EACCES)) {
+      return undefined;
+    }
+    throw error;
+  }
 }
 
 function readUpper(overlay: Overlay, node: Node, names: MergedNames, hidden: Set<Name>): void {

@@ -9,12 +9,12 @@ import { withDataBlocks } from "./data-source.ts";
 import { findIndexed, indexedAs, isOneFile } from "./hard-links.ts";
 import { isImpure } from "./impure.ts";
 import { type FoundPart, type LowerObject, lowerObject } from "./lower-walk.ts";
-import { type DataSource, type Indexed, isMerged, isRemoved, type Node } from "./node.ts";
+import { type DataSource, type Indexed, isRemoved, type Node } from "./node.ts";
 import type { Discovery } from "./node-table.ts";
 import { originOf } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { protectionOnLower } from "./protection.ts";
-import { namesOf } from "./read-names.ts";
+import { knownNames } from "./read-names.ts";
 import { follows, parseRedirect } from "./redirect.ts";
 
 /**
@@ -48,7 +48,7 @@ export function resolve(overlay: Overlay, parent: Node, name: Name): Resolution 
   if (overlay.isReserved(name)) {
     return absent;
   }
-  const names = isMerged(parent) ? namesOf(overlay, parent) : undefined;
+  const names = knownNames(overlay, parent);
   if (names !== undefined && !names.mayBeOnUpper(name) && !names.listing.has(name)) {
     return absent;
   }

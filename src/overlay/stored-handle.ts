@@ -5,8 +5,8 @@
  * An empty value says that the object was copied up from a file system without handles.
  */
 import type { Name } from "../contract/ids.ts";
-import type { Layer, LayerPath, Place } from "../layer/layer.ts";
-import { readMark } from "../layer/marks.ts";
+import type { LayerPath, Place } from "../layer/layer.ts";
+import { type MarkedLayer, readMark } from "../layer/marks.ts";
 import { noUuid } from "./origin-layers.ts";
 
 const version = 0;
@@ -50,7 +50,7 @@ export interface StoredHandle {
 }
 
 /** The handle that a mark holds; undefined where there is none that can be understood. */
-export function readHandle(layer: Pick<Layer, "getXattr">, path: LayerPath, mark: Name): StoredHandle | undefined {
+export function readHandle(layer: MarkedLayer, path: LayerPath, mark: Name): StoredHandle | undefined {
   const value = readMark(layer, path, mark);
   return value && parseHandle(value);
 }

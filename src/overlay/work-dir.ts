@@ -146,6 +146,10 @@ export class WorkDir {
       this.layer.unlink(path);
       return;
     }
+    if ((stat.mode & 0o700) !== 0o700) {
+      // Whoever is not root removes nothing from it else.
+      this.layer.chmod(path, 0o700);
+    }
     for (const { name } of this.layer.list(path)) {
       this.#removeTree(`${path}/${name}`);
     }

@@ -2,8 +2,10 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RunResult } from "../support/agent.ts";
 import { daemonOf, endsWithin } from "../support/daemon.ts";
-import { veneerProgram } from "../support/overlay.ts";
+import { refuses, veneerProgram } from "../support/overlay.ts";
+import { dir, file } from "../support/tree.ts";
 import { UserStand } from "../support/user.ts";
+import { above, below, play, steps, stepsInUnlisted, unlisted } from "./outcomes.ts";
 
 const layers = "lowerdir=lower,upperdir=upper,workdir=work";
 let stand: UserStand;
@@ -31,6 +33,9 @@ async function mountLine(): Promise<string | undefined> {
   const lines = (await stand.sys.readFile("/proc/self/mountinfo")).split("\n");
   return lines.find((line) => line.includes(` ${stand.at("mnt")} `));
 }
+
+/** A tree of his that he can read; numbers of links of directories aside. */
+const shown = (name: string) => stand.sys.snapshot(stand.at(name), { times: false });
 
 const done: RunResult = { status: 0, stdout: "", stderr: "" };
 
@@ -141,4 +146,42 @@ test("a mountpoint that is not his is refused in the words of fusermount3", asyn
   expect(refused.stderr).toMatch(
     /^veneer: fusermount3 does not mount at roots \(.*user has no write access.*\): .*\n$/,
   );
+});
+
+test.each([
+  ["trees", { above, below }, steps],
+  ["directories that can't be listed", unlisted, stepsInUnlisted],
+] as const)(
+  "with layers of his own he may do what he may in a plain directory, and it comes to the same: %s",
+  async (_, trees, calls) => {
+    await stand.build("above", trees.above);
+    await stand.build("below", trees.below);
+    await stand.build("plain", {});
+    // As root, since not all of it may be read by him.
+    await stand.host.run(["cp", "-a", "below/.", "above/.", "plain"], { cwd: stand.home });
+    const options = "lowerdir=above:below,upperdir=upper,workdir=work";
+    const outcomes = await play(stand.sys, stand.at("plain"), calls);
+    await mount(options);
+    expect(await play(stand.sys, stand.at("mnt"), calls)).toEqual(outcomes);
+    const comparesTrees = trees !== unlisted;
+    if (comparesTrees) {
+      expect(await shown("mnt")).toEqual(await shown("plain"));
+    }
+    expect(await veneer("umount", "mnt")).toEqual(done);
+    expect(await stand.host.list(stand.at("work"))).toEqual([]);
+    await mount(options);
+    if (comparesTrees) {
+      expect(await shown("mnt")).toEqual(await shown("plain"));
+    }
+  },
+);
+
+test("what its owner may not read on a lower can be neither copied up nor listed", async () => {
+  await stand.build("above", { shut: file("1", { mode: 0o200 }), unlisted: dir({ a: "1" }, { mode: 0o311 }) });
+  await mount("lowerdir=above,upperdir=upper,workdir=work");
+  await refuses("EACCES", stand.sys.chmod(stand.at("mnt/shut"), 0o600));
+  expect(await stand.host.list(stand.at("upper"))).toEqual([]);
+  await stand.sys.chmod(stand.at("mnt/unlisted"), 0o755);
+  await refuses("EACCES", stand.sys.list(stand.at("mnt/unlisted")));
+  expect(await stand.sys.readFile(stand.at("mnt/unlisted/a"))).toBe("1");
 });

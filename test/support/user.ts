@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Agent, startAgent } from "./agent.ts";
 import { runOk } from "./programs.ts";
 import { makeScratch, removeScratch } from "./scratch.ts";
-import { describeTree, type Tree } from "./tree.ts";
+import { type Described, describeTree, type Tree } from "./tree.ts";
 
 export const user = { uid: 12345, gid: 12345 } as const;
 
@@ -55,7 +55,7 @@ export class UserStand {
   }
 
   /** A directory in his place with this tree, all of it his. */
-  async build(name: string, tree: Tree): Promise<void> {
+  async build(name: string, tree: Tree | Described): Promise<void> {
     await this.host.mkdir(this.at(name));
     await this.host.build(this.at(name), describeTree(tree));
     await runOk(["chown", "--recursive", "--no-dereference", `${user.uid}:${user.gid}`, this.at(name)]);
