@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeScratch, removeScratch } from "../../test/support/scratch.ts";
+import { accessAclName, defaultAclName } from "../contract/xattr-names.ts";
 import { Errno } from "../errno.ts";
 import { type DirectoryLayer, openUpperLayers } from "../layer/directory-layer.ts";
-import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
+import { inheritAcl } from "./acl.ts";
 
 const Tag = { userObj: 1, user: 2, groupObj: 4, group: 8, mask: 16, other: 32 };
 const noId = 0xffff_ffff;

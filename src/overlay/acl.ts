@@ -3,11 +3,7 @@
  * The xattr format is that of linux/posix_acl_xattr.h (version 2; entries of tag, permissions, id), the rule that of
  * acl(5), "Object creation and default ACLs".
  */
-import type { Name } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
-
-export const accessAclName: Name = "system.posix_acl_access";
-export const defaultAclName: Name = "system.posix_acl_default";
 
 const headerSize = 4;
 const entrySize = 8;

@@ -7,9 +7,10 @@
  */
 import { type Creation, RenameFlag } from "../contract/filesystem.ts";
 import { type Caller, FileType, type Name } from "../contract/ids.ts";
+import { accessAclName, defaultAclName } from "../contract/xattr-names.ts";
 import { Errno, FsError } from "../errno.ts";
 import type { LayerFile, LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
-import { accessAclName, defaultAclName, inheritAcl } from "./acl.ts";
+import { inheritAcl } from "./acl.ts";
 import { copyUp } from "./copy-up.ts";
 import { nameWasPut } from "./directory.ts";
 import { noteLinks } from "./hard-links.ts";

@@ -2,11 +2,11 @@
  * Copies of metadata alone (metacopy): a file in the upper that has size and metadata, and a mark that its data are still on
  * a lower. The first change of the data brings them up.
  */
+import { capabilityName } from "../contract/xattr-names.ts";
 import { FsError } from "../errno.ts";
 import type { LayerFile } from "../layer/layer.ts";
 import { readMark } from "../layer/marks.ts";
 import { copyData } from "./copy-data.ts";
-import { capabilityName } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 

@@ -1,15 +1,13 @@
 /** Gives an object of the upper metadata: those of the lower object that it takes the place of, and marks. */
 import { FileType } from "../contract/ids.ts";
+import { isAcl } from "../contract/xattr-names.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerFile, LayerPath, OpenPlace, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { visibleXattr } from "../layer/marks.ts";
-import { accessAclName, defaultAclName } from "./acl.ts";
 import { copyFileFlags } from "./copied-flags.ts";
 import type { Overlay } from "./overlay.ts";
 import { encodeProtection, Protection } from "./protection.ts";
 
-/** The xattr that the file system takes away with every write. */
-export const capabilityName = "security.capability";
 const setIdBits = 0o6000;
 
 /**
@@ -74,7 +72,7 @@ function copyXattrs(overlay: Overlay, from: Place, to: OpenPlace<WritableLayer>)
 
 /** Xattrs that say who may do what: without them the copy would be open to others, so they are never dropped. */
 function protects(name: string): boolean {
-  return name === accessAclName || name === defaultAclName || name.startsWith("security.");
+  return isAcl(name) || name.startsWith("security.");
 }
 
 /**

@@ -5,9 +5,9 @@
 import type { SyncMode } from "../contract/features.ts";
 import { RenameFlag } from "../contract/filesystem.ts";
 import { FileType } from "../contract/ids.ts";
+import { accessAclName, defaultAclName } from "../contract/xattr-names.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, WritableLayer } from "../layer/layer.ts";
-import { accessAclName, defaultAclName } from "./acl.ts";
 import { incompatName, markVolatile, requireCompatible } from "./incompat.ts";
 
 const stagingName = "work";

@@ -1,10 +1,9 @@
 /** Extended attributes: those of the object that is shown, without the overlay's own marks. */
 import { type Caller, FileType, type Name } from "../contract/ids.ts";
+import { accessAclName, capabilityName, defaultAclName, isAcl } from "../contract/xattr-names.ts";
 import { Errno, FsError } from "../errno.ts";
 import { escapedXattr, readMark, visibleXattr } from "../layer/marks.ts";
-import { accessAclName, defaultAclName } from "./acl.ts";
 import { copyUp } from "./copy-up.ts";
-import { capabilityName } from "./metadata.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { capabilitiesGone } from "./passthrough.ts";
@@ -84,8 +83,4 @@ function forgetDefaultAcl(node: Node, name: Name): void {
   if (name === defaultAclName && node.type === FileType.directory && node.directory !== undefined) {
     node.directory.defaultAcl = undefined;
   }
-}
-
-function isAcl(name: Name): boolean {
-  return name === accessAclName || name === defaultAclName;
 }

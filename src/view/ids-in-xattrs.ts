@@ -4,18 +4,15 @@
  * word, two pairs of words; a version 3 has that id behind them, with a version 2 it is 0). What is malformed stays as it is.
  */
 import type { Name } from "../contract/ids.ts";
+import { capabilityName, isAcl } from "../contract/xattr-names.ts";
 import { Errno, FsError } from "../errno.ts";
 
 /** An id for its counterpart; undefined where it has none. */
 export type MapId = (id: number) => number | undefined;
 
-/** The two that hold an ACL. */
-export const aclNames: readonly Name[] = ["system.posix_acl_access", "system.posix_acl_default"];
-const capabilityName: Name = "security.capability";
-
 /** The value with its ids mapped, whatever the xattr. @throws as `mapAcl` and `mapCapability` do */
 export function mapIdsInXattr(name: Name, value: Buffer, uid: MapId, gid: MapId): Buffer {
-  if (aclNames.includes(name)) {
+  if (isAcl(name)) {
     return mapAcl(value, uid, gid);
   }
   return name === capabilityName ? mapCapability(value, uid) : value;

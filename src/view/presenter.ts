@@ -2,9 +2,10 @@
 import type { AttributeChanges, Attributes, Entry } from "../contract/filesystem.ts";
 import { type Caller, FileType, type Name } from "../contract/ids.ts";
 import type { Presentation } from "../contract/presentation.ts";
+import { isAcl } from "../contract/xattr-names.ts";
 import { Errno, FsError } from "../errno.ts";
 import { IdMap, overflowId } from "./id-map.ts";
-import { aclNames, mapIdsInXattr } from "./ids-in-xattrs.ts";
+import { mapIdsInXattr } from "./ids-in-xattrs.ts";
 
 export class Presenter {
   readonly #how: Presentation;
@@ -53,7 +54,7 @@ export class Presenter {
   /** @throws ENOSYS, after which the kernel asks for none any more, and EOPNOTSUPP where this one can't be */
   requireXattr(name: Name): void {
     this.requireXattrs();
-    if (!this.#how.acls && aclNames.includes(name)) {
+    if (!this.#how.acls && isAcl(name)) {
       throw new FsError(Errno.EOPNOTSUPP, "no ACLs in this mount");
     }
   }
@@ -66,7 +67,7 @@ export class Presenter {
   }
 
   names(stored: readonly Name[]): readonly Name[] {
-    return this.#how.acls ? stored : stored.filter((name) => !aclNames.includes(name));
+    return this.#how.acls ? stored : stored.filter((name) => !isAcl(name));
   }
 
   shownXattr(name: Name, value: Buffer): Buffer {
