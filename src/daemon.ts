@@ -206,6 +206,7 @@ function overlayRequest(prepared: Prepared, { options, features }: MountPlan, lo
     features,
     fsync: options.fsync,
     userXattr: options.userXattr,
+    xattrPermissions: options.xattrPermissions,
     presentation: options.presentation === asStored ? undefined : options.presentation,
     passthrough: options.passthrough,
   };

@@ -4,7 +4,10 @@ import type { Filesystem } from "./contract/filesystem.ts";
 import type { Notifier } from "./contract/notifier.ts";
 import type { JobRunner } from "./contract/slow.ts";
 import { DirectoryLayer } from "./layer/directory-layer.ts";
+import type { Layer, WritableLayer } from "./layer/layer.ts";
 import { MappedLayer } from "./layer/mapped-layer.ts";
+import { OverriddenLayer, OverriddenUpper } from "./layer/overridden-layer.ts";
+import { overrideXattrOf, requireOverrideXattr } from "./layer/override-value.ts";
 import type { Logger } from "./log.ts";
 import { OverlayFilesystem } from "./overlay/filesystem.ts";
 import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
@@ -22,13 +25,11 @@ interface TransportServices {
 
 /** @throws FsError where the layers can't be set up */
 export function makeOverlay(request: OverlayRequest, log: Logger, services: TransportServices): Filesystem {
-  const upper = request.upper && layerOf(request.upper);
-  const work = request.work && layerOf(request.work);
-  const owners = request.presentation && new StoredOwners(request.presentation);
+  const { upper, work, lowers } = request.xattrPermissions === "0" ? plainLayers(request) : overriddenLayers(request);
   const overlay = new OverlayFilesystem({
     ...(upper && { upper }),
     ...(work && { work }),
-    lowers: request.lowers.map((lower) => lowerOf(lower, owners)),
+    lowers,
     dataLowers: request.dataLowers.map(layerOf),
     features: request.features,
     fsync: request.fsync,
@@ -42,11 +43,46 @@ export function makeOverlay(request: OverlayRequest, log: Logger, services: Tran
   return request.presentation === undefined ? overlay : new PresentedFilesystem(overlay, request.presentation);
 }
 
+interface Layers {
+  readonly upper: WritableLayer | undefined;
+  readonly work: WritableLayer | undefined;
+  readonly lowers: readonly Layer[];
+}
+
+function plainLayers({ upper, work, lowers, presentation }: OverlayRequest): Layers {
+  const owners = presentation && new StoredOwners(presentation);
+  return {
+    upper: upper && layerOf(upper),
+    work: work && layerOf(work),
+    lowers: lowers.map((lower) => lowerOf(lower, owners)),
+  };
+}
+
 /** @param owners of lowers on id-mapped mounts, where ids are mapped at all */
 function lowerOf(lower: LayerDescriptor, owners: StoredOwners | undefined): DirectoryLayer {
   return lower.traits.idMapped && owners !== undefined
     ? new MappedLayer(lower.fd, lower.traits, owners)
     : layerOf(lower);
+}
+
+/**
+ * Layers that have owners and modes in xattrs, or may have them; what is staged in the workdir is to be the upper's. No mount maps
+ * the ids in these xattrs.
+ */
+function overriddenLayers(request: OverlayRequest): Layers {
+  const lowers = request.lowers.map(
+    (lower) => new OverriddenLayer(lower.fd, lower.traits, overrideXattrOf(layerOf(lower))),
+  );
+  const { upper, work } = request;
+  if (upper === undefined || work === undefined) {
+    return { upper: undefined, work: undefined, lowers };
+  }
+  const xattr = requireOverrideXattr(layerOf(upper), request.xattrPermissions === "1");
+  return {
+    upper: new OverriddenUpper(upper.fd, upper.traits, xattr),
+    work: new OverriddenUpper(work.fd, work.traits, xattr),
+    lowers,
+  };
 }
 
 function layerOf({ fd, traits }: LayerDescriptor): DirectoryLayer {

@@ -1,5 +1,5 @@
 /** What the main thread and the serving thread of a mount tell each other. Types only. */
-import type { Features, PassthroughMode, SyncMode } from "./contract/features.ts";
+import type { Features, PassthroughMode, SyncMode, XattrPermissions } from "./contract/features.ts";
 import type { Presentation } from "./contract/presentation.ts";
 import type { FuseSettings } from "./fuse/settings.ts";
 import type { LayerTraits } from "./layer/directory-layer.ts";
@@ -14,6 +14,7 @@ export interface OverlayRequest {
   readonly features: Features;
   readonly fsync: SyncMode;
   readonly userXattr: boolean;
+  readonly xattrPermissions: XattrPermissions;
   /** Undefined: everything is shown as it is stored. */
   readonly presentation: Presentation | undefined;
   readonly passthrough: PassthroughMode;

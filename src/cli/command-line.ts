@@ -78,6 +78,7 @@ Options of -o (repeatable, separated by commas):
                         everything is shown as this owner's
   static_nlink          directories show a link count of 1
   noacl, noxattrs=1     without ACLs, or without all xattrs
+  xattr_permissions=2   owners and modes are in xattrs (override_stat); 1: in privileged ones
   timeout=SECONDS       how long the kernel may keep names and attributes (default: for good);
                         also entry_timeout=, attr_timeout=, negative_timeout=
   allow_other           everyone may use the mount: the default, but not over fuse-native or by

@@ -12,6 +12,12 @@ export type SyncMode = "volatile" | "auto" | "strict";
  */
 export type PassthroughMode = "off" | "upper" | "all";
 
+/**
+ * Where owners, modes and types of objects are. 0: in the objects. 1, 2: in an xattr of theirs, in layers whose root has it. The upper
+ * becomes such a layer if it is none: by an xattr of `security.` (1), or of `user.` (2).
+ */
+export type XattrPermissions = "0" | "1" | "2";
+
 export interface Features {
   /**
    * Directories of lowers that were renamed. on: renaming them leaves a redirect; follow: redirects are understood;

@@ -59,6 +59,7 @@ function openObject(fd: number, path: string, flags: number): number {
 export class DirectoryLayer implements WritableLayer {
   readonly fd: number;
   readonly traits: LayerTraits;
+  readonly overridesStat: boolean = false;
   /** Of an anchor: the layer that it came from, which answers for the whole file system. */
   readonly #origin: DirectoryLayer | undefined;
   /* By O_PATH, not a duplicate: that would count as one more writer of the file. */

@@ -99,6 +99,11 @@ export interface Layer {
 
 /** A layer that may be changed: the upper and the workdir, which share a mount. The umask never applies. */
 export interface WritableLayer extends Layer {
+  /**
+   * Owner and mode of an object are kept beside it, and those of its directory mean nothing to the file system: what setgid and
+   * default ACLs do to what is made there is to be done by `chown`, `chmod` and `setXattr`.
+   */
+  readonly overridesStat: boolean;
   /** O_CREAT | O_EXCL | O_RDWR. */
   createFile(path: LayerPath, mode: number): LayerFile;
   /** O_TMPFILE in the directory `path`. */

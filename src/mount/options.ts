@@ -2,7 +2,7 @@
  * The language of `-o`: what mount(8), container engines and fstab write there becomes a typed result.
  * Pure: nothing here looks at the disk. Strings are latin1 bytes, as everywhere.
  */
-import type { PassthroughMode, SyncMode } from "../contract/features.ts";
+import type { PassthroughMode, SyncMode, XattrPermissions } from "../contract/features.ts";
 import type { Presentation } from "../contract/presentation.ts";
 import { type FeatureOptions, featureOptions, oneOf } from "./feature-options.ts";
 import { silentlyIgnored } from "./ignored-options.ts";
@@ -39,6 +39,7 @@ export interface MountOptions {
   readonly presentation: Presentation;
   readonly fsync: SyncMode;
   readonly userXattr: boolean;
+  readonly xattrPermissions: XattrPermissions;
   readonly passthrough: PassthroughMode;
   readonly debug: boolean;
   /** Options for SELinux, as mount(2) takes them. */
@@ -148,6 +149,9 @@ const withValue: Readonly<Record<string, (draft: Draft, value: string, name: str
   fscontext: addLabel,
   defcontext: addLabel,
   rootcontext: addLabel,
+  xattr_permissions: (draft, value, name) => {
+    draft.xattrPermissions = oneOf<XattrPermissions>(name, value, ["0", "1", "2"]);
+  },
   passthrough: (draft, value, name) => {
     draft.passthrough = oneOf(name, value, passthroughModes);
   },
@@ -225,6 +229,7 @@ export function parseOptions(texts: readonly string[]): MountOptions {
     presentation: [],
     fsync: "auto",
     userXattr: false,
+    xattrPermissions: "0",
     passthrough: "upper",
     debug: false,
     labels: [],

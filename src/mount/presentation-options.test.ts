@@ -18,7 +18,7 @@ describe("options of how things are shown", () => {
     ["squash_to_gid=5", { squashGid: 5 }],
     ["static_nlink,noacl", { staticNlink: true, acls: false }],
     ["noxattrs=1", { xattrs: false }],
-    ["noxattrs=1,noxattrs=0,xattr_permissions=0", {}],
+    ["noxattrs=1,noxattrs=0", {}],
     ["uidmapping=0:1:1,uidmapping=0:2:2", { uids: [triple(0, 2, 2)] }],
   ])("%s", (options, wanted) => {
     expect(presentation(options)).toEqual({ ...asStored, ...wanted });
@@ -31,7 +31,6 @@ describe("options of how things are shown", () => {
     ["squash_to_uid=-1", /squash_to_uid has -1/],
     ["squash_to_uid=4294967295", /not an id/],
     ["squash_to_root=1", /takes no value/],
-    ["xattr_permissions=2", /xattr_permissions=2 is not supported/],
     ["noxattrs=yes", /noxattrs=yes is none of its values/],
     ["squash_to_gid", /needs a value/],
   ])("refuses %s", (options, sentence) => {

@@ -12,14 +12,6 @@ export const presentationWithValue: Readonly<Record<string, (name: string, value
   squash_to_uid: (name, value) => ({ squashUid: id(name, value) }),
   squash_to_gid: (name, value) => ({ squashGid: id(name, value) }),
   noxattrs: (name, value) => ({ xattrs: !flag(name, value) }),
-  xattr_permissions: (name, value) => {
-    if (value !== "0") {
-      throw new OptionError(
-        `${name}=${value} is not supported, as owners and modes are kept as such and not in xattrs: leave it out (containers/storage gives it where force_mask is set)`,
-      );
-    }
-    return {};
-  },
 };
 
 /** And by those that take none. `squash_to_root` gives way to `squash_to_uid=` and `squash_to_gid=`, wherever it stands. */

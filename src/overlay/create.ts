@@ -2,8 +2,8 @@
  * Making names: files, directories, symlinks, devices, hard links.
  *
  * Where nothing stands in the way the object is made right at its name by one system call. It is staged in the workdir
- * when that one call could not make it whole: when it belongs to somebody else than the daemon, or when it replaces
- * a whiteout.
+ * when that one call could not make it whole: when it belongs to somebody else than the daemon, when its owner is kept beside
+ * it, or when it replaces a whiteout.
  */
 import { type Creation, RenameFlag } from "../contract/filesystem.ts";
 import { type Caller, FileType, type Name } from "../contract/ids.ts";
@@ -65,7 +65,7 @@ export function create(
   const prefersOpaque = isDirectory && parent.lowers.length > 0 && lowersNeverChange(overlay);
   let file: LayerFile | undefined;
   try {
-    if (!replacesWhiteout && caller.uid === overlay.self.uid && caller.gid === overlay.self.gid) {
+    if (!replacesWhiteout && !upper.overridesStat && isSelf(overlay, caller)) {
       // Made in its directory by the daemon's own user, the file system itself applies setgid and the default ACL.
       file = make(place, object, mode);
       if (prefersOpaque) {
@@ -91,6 +91,10 @@ export function create(
     file?.close();
     throw error;
   }
+}
+
+function isSelf({ self }: Overlay, { uid, gid }: Caller): boolean {
+  return uid === self.uid && gid === self.gid;
 }
 
 /**

@@ -30,6 +30,16 @@ export class Stand {
     return this.run("env", `V=${veneerProgram}`, "sh", "-c", line);
   }
 
+  /** What the lines print in a mount with these options, made after `prepare`; the first error ends them all. */
+  async printed(options: string, prepare: string, lines: string): Promise<string> {
+    const mount = `"$V" -o lowerdir=lower,upperdir=upper,workdir=work,${options} mnt`;
+    const { status, stdout, stderr } = await this.shell(`set -e; ${prepare}\n${mount}\n${lines}`);
+    if (status !== 0 || stderr !== "") {
+      throw new Error(`status ${status}: ${stderr}`);
+    }
+    return stdout;
+  }
+
   run(...argv: string[]): Promise<ProgramResult> {
     return runProgram(["env", this.#mark, ...argv], this.path, 30_000);
   }

@@ -73,11 +73,6 @@ describe("command lines", () => {
     ["a number that is none", ["-o", `${layers},timeout=soon`, "mnt"], "timeout=soon is not a number of seconds: .*"],
     ["an open quote", ["-o", `${layers},context="a,b`, "mnt"], 'the quote in "context="a,b" is never closed'],
     [
-      "permissions in xattrs",
-      ["-o", `${layers},xattr_permissions=2`, "mnt"],
-      "xattr_permissions=2 is not supported, .*",
-    ],
-    [
       "a log file that can't be",
       ["-o", layers, "--log-file", "nowhere/x", "mnt"],
       "the log file nowhere/x can't be opened \\(ENOENT\\): .*",

@@ -95,6 +95,14 @@ class Batch {
     for (const kind of kinds) {
       this.#compareViews(`${kind}'s view after a remount`, shown[kind], again[kind], like.self[kind]);
     }
+    this.#compareViews("a lower, before and after", before, await this.#views(lowers), like.self.veneer);
+    if (this.#set.ownOptions.length === 0) {
+      await this.#compareUppers(paths, shown);
+    }
+  }
+
+  async #compareUppers(paths: Both<MountPaths>, shown: Both<readonly View[]>): Promise<void> {
+    const without = (how: Likeness) => leavingOut(this.#leftOut, how);
     const uppers = await both((kind) => this.#views([paths[kind].upper as string]));
     const shared = paths.kernel.lowers[0] === paths.veneer.lowers[0];
     const ofKernel = uppers.kernel.map((view, index) =>
@@ -110,7 +118,6 @@ class Batch {
     });
     this.#compareViews("veneer's upper, mounted by the kernel", crossed.kernel, shown.veneer, cross);
     this.#compareViews("the kernel's upper, mounted by veneer", shown.kernel, crossed.veneer, cross);
-    this.#compareViews("a lower, before and after", before, await this.#views(lowers), like.self.veneer);
   }
 
   #compareSteps(played: Both<{ outcomes: readonly unknown[][] }>): void {
@@ -194,7 +201,8 @@ class Batch {
   }
 
   async #onMount<T>(by: OverlayKind, paths: MountPaths, work: (player: Player) => Promise<T>): Promise<T> {
-    await mountOverlay(by, paths);
+    const own = by === "veneer" ? this.#set.ownOptions : [];
+    await mountOverlay(by, { ...paths, options: [...paths.options, ...own] });
     const player = startCalls<Player>(playerScript, playLimitMs);
     // When this fails the mount may be busy: it is left to the end of the batch.
     const result = await work(player).finally(() => player.end());

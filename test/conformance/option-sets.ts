@@ -5,6 +5,8 @@ export interface OptionSet {
   readonly name: string;
   /** Added to what mountOverlay says of the defaults; for both. */
   readonly options: readonly string[];
+  /** Added for Veneer: how its upper has what the kernel's has otherwise. So uppers are not compared, nor mounted by the other. */
+  readonly ownOptions: readonly string[];
   readonly format: MarkFormat;
   /** The file system that all layers lie on. */
   readonly on: "disk" | "tmpfs";
@@ -12,7 +14,7 @@ export interface OptionSet {
   readonly weight: number;
 }
 
-const plain: OptionSet = { name: "", options: [], format: "native", on: "tmpfs", weight: 1 };
+const plain: OptionSet = { name: "", options: [], ownOptions: [], format: "native", on: "tmpfs", weight: 1 };
 
 const sets: readonly OptionSet[] = [
   { ...plain, name: "defaults", weight: 4 },
@@ -26,6 +28,7 @@ const sets: readonly OptionSet[] = [
   { ...plain, name: "index", options: ["index=on"], weight: 3 },
   { ...plain, name: "metacopy", options: ["redirect_dir=on", "metacopy=on"], on: "disk", weight: 2 },
   { ...plain, name: "all features", options: ["redirect_dir=on", "index=on", "metacopy=on", "xino=on"], weight: 3 },
+  { ...plain, name: "permissions in xattrs", ownOptions: ["xattr_permissions=2"], on: "disk", weight: 2 },
   { ...plain, name: "volatile", options: ["volatile"], on: "disk", weight: 2 },
 ];
 

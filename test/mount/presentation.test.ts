@@ -13,13 +13,7 @@ beforeEach(() => {
 
 afterEach(() => stand.remove());
 
-/** What the lines print, in a mount with these options; the first error ends them. */
-async function inMount(options: string, prepare: string, lines: string): Promise<string> {
-  const mount = `"$V" -o lowerdir=lower,upperdir=upper,workdir=work,${options} mnt`;
-  const { status, stdout, stderr } = await stand.shell(`set -e; ${prepare}\n${mount}\n${lines}`);
-  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-  return stdout;
-}
+const inMount = (options: string, prepare: string, lines: string) => stand.printed(options, prepare, lines);
 
 const owners = 'stat -c "%n %u:%g"';
 const mapped = "uidmapping=:0:100000:1000:1000:5:1,gidmapping=:0:200000:1000";

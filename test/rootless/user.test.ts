@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RunResult } from "../support/agent.ts";
 import { daemonOf, endsWithin } from "../support/daemon.ts";
 import { refuses, veneerProgram } from "../support/overlay.ts";
+import { runOk } from "../support/programs.ts";
 import { dir, file } from "../support/tree.ts";
 import { UserStand } from "../support/user.ts";
 import { above, below, play, steps, stepsInUnlisted, unlisted } from "./outcomes.ts";
@@ -184,4 +185,29 @@ test("what its owner may not read on a lower can be neither copied up nor listed
   await stand.sys.chmod(stand.at("mnt/unlisted"), 0o755);
   await refuses("EACCES", stand.sys.list(stand.at("mnt/unlisted")));
   expect(await stand.sys.readFile(stand.at("mnt/unlisted/a"))).toBe("1");
+});
+
+test("with xattr_permissions=2 what comes up keeps owner and type, which he can't give; a symlink becomes his", async () => {
+  const xattr = "user.containers.override_stat";
+  await stand.run(
+    "sh",
+    "-c",
+    `setfattr -n ${xattr} -v 12345:12345:0755:dir lower; mkfifo lower/pipe; ln -s file lower/link
+    : >lower/dev; setfattr -n ${xattr} -v 0:0:0600:char-1-3 lower/dev`,
+  );
+  await runOk(["chown", "--no-dereference", "0:0", stand.at("lower/file"), stand.at("lower/link")]);
+  await runOk(["chmod", "666", stand.at("lower/file")]);
+  const lines = "echo more >>mnt/file; mv mnt/link mnt/l; mv mnt/dev mnt/d; stat -c '%n %u %a %F' mnt/*";
+  await mount();
+  expect(await stand.sys.run(["sh", "-c", "echo >>mnt/file"], { cwd: stand.home })).toMatchObject({
+    stderr: expect.stringContaining("Operation not permitted"),
+  });
+  await stand.run(veneerProgram, "umount", "mnt");
+  await mount(`${layers},xattr_permissions=2`);
+  expect(await stand.run("sh", "-c", lines)).toBe(
+    "mnt/d 0 600 character special file\nmnt/directory 12345 755 directory\nmnt/file 0 666 regular file\n" +
+      "mnt/l 12345 777 symbolic link\nmnt/pipe 12345 644 fifo\n",
+  );
+  expect(await stand.host.getxattr(stand.at("upper/d"), xattr)).toBe("0:0:0600:char-1-3");
+  expect(await stand.host.lstat(stand.at("upper/file"))).toMatchObject({ uid: 12345, mode: 0o755 });
 });
