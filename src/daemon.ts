@@ -13,7 +13,8 @@ import {
   checkTogether,
   type FoundDirectory,
   findDirectory,
-  lockDirectory,
+  lockDirectories,
+  lockPatience,
 } from "./mount/directories.ts";
 import { mountByFusermount } from "./mount/fusermount.ts";
 import {
@@ -29,7 +30,7 @@ import {
 import { MountError } from "./mount/mount-error.ts";
 import { isIdMapped, readMounts } from "./mount/mountinfo.ts";
 import type { MountOptions } from "./mount/options.ts";
-import type { MountPlan } from "./mount/plan.ts";
+import { isReader, type MountPlan, planBesideWriter } from "./mount/plan.ts";
 import { checkPrivilege, mayMount } from "./mount/privilege.ts";
 import { daemonName } from "./mount/unmount.ts";
 import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
@@ -68,8 +69,10 @@ interface Prepared {
  * @returns when nothing is mounted any more. The serving thread may be stuck nevertheless: leave by `exitNow`
  * @throws MountError with the sentence for the user; nothing is mounted then. The thread is still there
  */
-export async function runMount(plan: MountPlan, thread: ServingThread, host: MountHost): Promise<void> {
-  const prepared = prepare(plan);
+export async function runMount(asked: MountPlan, thread: ServingThread, host: MountHost): Promise<void> {
+  checkPrivilege(asked.transport);
+  raiseDescriptorLimit();
+  const { plan, prepared } = prepareAsPossible(asked, host.log);
   const readOnly = prepared.upper === undefined;
   const { live, serve } = await mountBy(plan, prepared, thread, host.log);
   const about = { mountpoint: live.path, transport: plan.transport };
@@ -127,11 +130,22 @@ function mountDirectly({ device, mountpoint }: Prepared, options: MountOptions, 
     : mountDirect(device, mountpoint, options, readOnly);
 }
 
-function prepare(plan: MountPlan): Prepared {
-  const { options } = plan;
-  checkPrivilege(plan.transport);
-  raiseDescriptorLimit();
-  const mountpoint = findDirectory("mountpoint", plan.mountpoint);
+/** @returns the plan too that it came to: who only reads keeps out of the way of a mount that writes to the upper */
+function prepareAsPossible(plan: MountPlan, log: Logger): { plan: MountPlan; prepared: Prepared } {
+  try {
+    return { plan, prepared: prepare(plan) };
+  } catch (error) {
+    const beside = error instanceof MountError && error.kind === "in-use" ? planBesideWriter(plan) : undefined;
+    if (beside === undefined) {
+      throw error;
+    }
+    log.warn({ upper: plan.options.upper }, "the upper is in use by another mount: it is read as the topmost lower");
+    return { plan: beside, prepared: prepare(beside) };
+  }
+}
+
+function prepare({ mountpoint: at, options }: MountPlan): Prepared {
+  const mountpoint = findDirectory("mountpoint", at);
   const lowers = options.lowers.map((lower) => findDirectory("lowerdir", lower));
   const dataLowers = options.dataLowers.map((lower) => findDirectory("datadir", lower));
   const upper = options.upper === undefined ? undefined : findDirectory("upperdir", options.upper);
@@ -142,15 +156,11 @@ function prepare(plan: MountPlan): Prepared {
   for (const directory of writable) {
     checkKernelOverlays(directory, mounts);
   }
+  const pair = upper && work && openUpper(upper, work, isReader(options) ? 0 : lockPatience);
   const openLower = (lower: FoundDirectory) =>
     openLayer(lower, () => openLowerLayer(lower.given, isIdMapped(mounts, lower.mountId)));
   const lowerLayers = lowers.map(openLower);
   const dataLayers = dataLowers.map(openLower);
-  const pair = upper && work && openLayer(upper, () => openUpperLayers(upper.given, work.given));
-  if (upper !== undefined && work !== undefined && pair !== undefined) {
-    lockDirectory(upper, pair.upper.fd);
-    lockDirectory(work, pair.work.fd);
-  }
   for (const [layer, directory] of [
     ...lowerLayers.map((lower, at) => [lower, lowers[at]] as const),
     ...dataLayers.map((lower, at) => [lower, dataLowers[at]] as const),
@@ -169,6 +179,29 @@ function prepare(plan: MountPlan): Prepared {
     work: pair?.work,
     device: mayMount() ? openDevice() : undefined,
   };
+}
+
+/** For this mount alone. @throws MountError where another one has them for as many milliseconds */
+function openUpper(
+  upper: FoundDirectory,
+  work: FoundDirectory,
+  patience: number,
+): { readonly upper: DirectoryLayer; readonly work: DirectoryLayer } {
+  const pair = openLayer(upper, () => openUpperLayers(upper.given, work.given));
+  try {
+    lockDirectories(
+      [
+        [upper, pair.upper.fd],
+        [work, pair.work.fd],
+      ],
+      patience,
+    );
+  } catch (error) {
+    pair.upper.close();
+    pair.work.close();
+    throw error;
+  }
+  return pair;
 }
 
 function openLayer<T>(directory: FoundDirectory, open: () => T): T {

@@ -11,8 +11,8 @@ import { statAt } from "../sys/stat.ts";
 import { MountError, type MountErrorKind } from "./mount-error.ts";
 import { type MountEntry, overlayDirectory } from "./mountinfo.ts";
 
-/** Milliseconds. */
-const lockPatience = 3_000;
+/** Milliseconds for which a writer asks again. */
+export const lockPatience = 3_000;
 
 /** A directory as it was found. */
 export interface FoundDirectory {
@@ -180,15 +180,34 @@ function isAt(directory: FoundDirectory, path: string): boolean {
 }
 
 /**
- * Takes the upper or work directory for this mount; the kernel lets it go when the process ends, however it ends.
- * A daemon whose mount has just been taken away lets go a little later, so a taken directory is asked for again.
- * @param layer the directory as opened for good: a lock through it does not keep the mount beneath busy
- * @throws MountError where another mount has it
+ * Takes the upper and work directory for this mount, both or neither; the kernel lets them go when the process ends, however
+ * it ends. A daemon whose mount has just been taken away lets go a little later, so a taken directory is asked for again.
+ * @param opened each as opened for good: a lock through it does not keep the mount beneath busy
+ * @param patience milliseconds
+ * @throws MountError where another mount has one
  */
-export function lockDirectory(directory: FoundDirectory, layer: number): void {
-  let fd: number;
+export function lockDirectories(
+  opened: readonly (readonly [directory: FoundDirectory, layer: number])[],
+  patience: number,
+): void {
+  const locks: number[] = [];
   try {
-    fd = openAt(layer, ".", OpenFlag.readOnly | OpenFlag.directory);
+    for (const [directory, layer] of opened) {
+      const fd = openToLock(directory, layer);
+      locks.push(fd);
+      lockWithin(patience, directory, fd);
+    }
+  } catch (error) {
+    for (const fd of locks) {
+      closeDescriptor(fd);
+    }
+    throw error;
+  }
+}
+
+function openToLock(directory: FoundDirectory, layer: number): number {
+  try {
+    return openAt(layer, ".", OpenFlag.readOnly | OpenFlag.directory);
   } catch (error) {
     if (isErrno(error, Errno.EACCES, Errno.EPERM)) {
       throw new MountError("permission", `${directory.role} ${directory.given} may not be read by this user`, {
@@ -197,10 +216,12 @@ export function lockDirectory(directory: FoundDirectory, layer: number): void {
     }
     throw error;
   }
-  const deadline = Date.now() + lockPatience;
+}
+
+function lockWithin(patience: number, directory: FoundDirectory, fd: number): void {
+  const deadline = Date.now() + patience;
   while (!tryLock(fd)) {
     if (Date.now() > deadline) {
-      closeDescriptor(fd);
       throw inUse(directory, "another veneer mount");
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);

@@ -1,6 +1,7 @@
 /** What a mount is to be, and what can be said against it before the disk is looked at. */
 import type { Features } from "../contract/features.ts";
 import { resolveFeatures } from "./feature-options.ts";
+import { MountFlag } from "./kernel-flags.ts";
 import { OptionError } from "./option-error.ts";
 import type { MountOptions } from "./options.ts";
 
@@ -67,6 +68,23 @@ export function withoutTrustedXattrs(plan: MountPlan): MountPlan {
       ),
     ],
   };
+}
+
+/**
+ * The plan for a mount that only reads, over an upper that another mount writes to: it is read as the topmost lower. So
+ * containerd looks at what a container has changed while it runs.
+ * @returns undefined where the mount is to write
+ */
+export function planBesideWriter({ mountpoint, options, transport }: MountPlan): MountPlan | undefined {
+  const { upper, lowers } = options;
+  return upper === undefined || !isReader(options)
+    ? undefined
+    : makePlan(mountpoint, { ...options, lowers: [upper, ...lowers], upper: undefined, work: undefined }, transport);
+}
+
+/** Whether it was asked for as a mount that only reads. */
+export function isReader({ flags }: MountOptions): boolean {
+  return (flags & MountFlag.readOnly) !== 0;
 }
 
 function remarksOn({ unknown, upper, work, fsync, features }: MountOptions): string[] {

@@ -153,6 +153,17 @@ describe("directories in use: 34", () => {
   });
 
   it.each([
+    ["a mount of ours", (at: string) => `"$V" mount -o ${layers} ${at}`],
+    ["the kernel's overlayfs", (at: string) => `mount -t overlay -o ${layers.replaceAll("=", "=$PWD/")} overlay ${at}`],
+  ])("but ro looks at what %s writes", async (_, mount) => {
+    const line = `set -e; ${mount("mnt")}
+      echo new >mnt/new; rm mnt/file; mkdir mnt/file
+      "$V" mount -o ${layers},ro kernel; ls -F kernel; touch kernel/x 2>&1 | grep -o Read-only
+      "$V" umount kernel; echo more >mnt/more; umount mnt; rm -rf work/work upper/file upper/new upper/more`;
+    expect(await stand.shell(line)).toEqual({ status: 0, stdout: "file/\ninner/\nnew\nRead-only\n", stderr: "" });
+  });
+
+  it.each([
     ["upper", "upperdir=upper,workdir=work2", "upperdir upper"],
     ["work", "upperdir=upper2,workdir=work", "workdir work"],
   ])("%s, by the kernel's overlayfs", async (_, options, who) => {
