@@ -1,0 +1,69 @@
+# Sourced by the scripts beside it: counts their steps, and compares what one makes over the kernel's overlayfs and over Veneer.
+# Expects a directory $state, and in $state/justified the words of lines that may differ.
+
+passed=0 failed=0
+# report STATUS NAME: what is in $state/why is shown if it failed
+report() {
+  if [ "$1" = 0 ]; then
+    passed=$((passed + 1))
+    echo "ok      $2"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $2"
+    head -n 30 "$state/why"
+  fi
+}
+
+# both NAME COMMAND...: the command has to succeed, and to print the same but for justified lines, with $store naming either side
+both() {
+  local name=$1 status=0 from times=()
+  shift
+  for store in kernel veneer; do
+    from=${EPOCHREALTIME/./}
+    "$@" >"$state/$store.out" 2>"$state/$store.err" </dev/null || {
+      status=1
+      tail -n 20 "$state/$store.err" | sed "s/^/$store: /" >"$state/why"
+      break
+    }
+    times+=("$store $(((${EPOCHREALTIME/./} - from) / 1000)) ms")
+  done
+  if [ $status = 0 ]; then
+    diff "$state/kernel.out" "$state/veneer.out" | grep '^[<>]' >"$state/differences"
+    grep -v -F -f "$state/justified" "$state/differences" >"$state/why"
+    [ ! -s "$state/why" ] || status=1
+    times+=("$(grep -F -f "$state/justified" "$state/differences" | wc -l) justified lines differ")
+  fi
+  report $status "$name ($(IFS=,; echo "${times[*]}"))"
+}
+
+# alone NAME SCRIPT [ARGUMENT...]: runs `SCRIPT inside STATE ARGUMENT...` and ends with its status. It has mounts and processes of its
+# own, which go with its first one, however this ends; and so does STATE, a new directory.
+alone() {
+  local name=$1 script=$2
+  shift 2
+  # /var/tmp as for the tests: images want a real file system.
+  state=$(mktemp -d "${VENEER_TEST_SCRATCH:-/var/tmp}/veneer-$name-XXXXXX")
+  chmod 755 "$state"
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  # Mounts of others that are there now would outlive their unmounting in here, and so would their daemons.
+  # shellcheck disable=SC2016
+  unshare --mount --pid --fork --kill-child --mount-proc \
+    bash -c 'umount --all --lazy --types fuse.veneer,overlay 2>/dev/null; exec bash "$@"' bash "$script" inside "$state" "$@" &
+  inside=$!
+  trap end_inside EXIT
+  wait $inside
+  exit
+}
+
+end_inside() {
+  local first
+  trap '' HUP INT TERM
+  first=$(cat "/proc/$inside/task/$inside/children" 2>/dev/null)
+  # unshare(1) heeds no other signal.
+  kill -KILL $inside 2>/dev/null
+  # The first process is gone when all others are.
+  while [ -n "$first" ] && [ -e "/proc/${first% }" ]; do sleep 0.05; done
+  rm -rf --one-file-system "$state"
+}
