@@ -1,19 +1,22 @@
 /**
  * What the addon knows of a call of libfuse: its struct fuse_thread_locals_t (fuse-native.c of 2.2.6, x86_64), which it hands
  * over as a Buffer. It holds more than the arguments: the second time of utimens, which they lack, and where results go,
- * so that times keep their nanoseconds and inode numbers all their bits. Structures are those of glibc and libfuse 2.9.
+ * so that times keep their nanoseconds, inode numbers all their bits, and names all their bytes. Structures are those of glibc and libfuse 2.9.
  */
 import type { Attributes, FileSystemStatistics, Time } from "../contract/filesystem.ts";
 import { FileType, type Name } from "../contract/ids.ts";
-import { callFiller, copyTo } from "../sys/foreign.ts";
+import { callFiller, copyTo, stringAt } from "../sys/foreign.ts";
 
 export const localsSize = 360;
 const at = {
+  path: 24,
+  secondPath: 32,
   linkName: 40,
   info: 48,
   buffer: 56,
   linkSize: 72,
   mtime: 112,
+  xattrName: 128,
   stat: 168,
   statvfs: 176,
   filler: 184,
@@ -28,6 +31,26 @@ const directIo = 1;
 
 function pointer(call: Buffer, offset: number): number {
   return Number(call.readBigUInt64LE(offset));
+}
+
+/** What the addon puts in the place of bytes that are no UTF-8. */
+const unreadable = "\ufffd";
+
+/**
+ * The arguments of an operation with texts as everyone else here has them, as latin1 bytes. Where the addon has lost some of
+ * them, they are read where libfuse has them.
+ */
+export function withBytes(operation: string, call: Buffer, args: readonly unknown[]): readonly unknown[] {
+  return args.map((arg, index) => {
+    if (typeof arg !== "string") {
+      return arg;
+    }
+    if (!arg.includes(unreadable)) {
+      return Buffer.from(arg, "utf8").toString("latin1");
+    }
+    const second = operation.endsWith("xattr") ? at.xattrName : at.secondPath;
+    return stringAt(pointer(call, index === 0 ? at.path : second));
+  });
 }
 
 /** The time in the second place of utimens. */

@@ -7,9 +7,9 @@ import type { Attributes, DirectorySink, Filesystem, TimeChange } from "../contr
 import { type Caller, FileType, type HandleId, type Name, type NodeId, rootNodeId } from "../contract/ids.ts";
 import { Deferred } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
+import type { OwnXattrs } from "../fuse/own-xattrs.ts";
 import type { Logger } from "../log.ts";
 import { HiddenFiles, requireOrdinary } from "./hidden-files.ts";
-import { bytesOf, requireUtf8 } from "./names.ts";
 import * as native from "./native-call.ts";
 import { Paths, type Place } from "./paths.ts";
 
@@ -63,15 +63,17 @@ export class Operations {
   readonly #files = new Map<number, OpenFile>();
   readonly #caller: Caller;
   readonly #forOthers: boolean;
+  readonly #ownXattrs: OwnXattrs;
   #lastFile = 0;
 
   /** @param forOthers users besides root have the mount: what they make is root's, so it must not run as root */
-  constructor(filesystem: Filesystem, log: Logger, forOthers: boolean) {
+  constructor(filesystem: Filesystem, ownXattrs: OwnXattrs, log: Logger, forOthers: boolean) {
     this.#fs = filesystem;
     this.#paths = new Paths(filesystem);
     this.#hidden = new HiddenFiles(filesystem, log);
     this.#caller = { uid: 0, gid: 0, pid: process.pid };
     this.#forOthers = forOthers;
+    this.#ownXattrs = ownXattrs;
   }
 
   /** The operations that are served, by their names in libfuse. */
@@ -87,7 +89,10 @@ export class Operations {
       if (!blindToNames.has(name)) {
         this.#hidden.removeAll();
       }
-      answer = (this.#rows[name] as (call: Buffer, ...args: readonly unknown[]) => Answer)(call, ...args);
+      answer = (this.#rows[name] as (call: Buffer, ...args: readonly unknown[]) => Answer)(
+        call,
+        ...native.withBytes(name, call, args),
+      );
     } finally {
       if (typeof answer === "number") {
         end();
@@ -134,7 +139,7 @@ export class Operations {
       this.#make(path, ({ parent, name }) => this.#fs.makeDirectory(parent, name, { mode, umask: 0 }, this.#caller)),
     symlink: (_, target: string, path: string) =>
       this.#make(path, ({ parent, name }) =>
-        this.#fs.makeSymlink(parent, name, Buffer.from(bytesOf(target), "latin1"), this.#caller),
+        this.#fs.makeSymlink(parent, name, Buffer.from(target, "latin1"), this.#caller),
       ),
     link: (_, path: string, newPath: string) => {
       const node = this.#node(path);
@@ -197,14 +202,15 @@ export class Operations {
     },
     fsyncdir: (_, path: string) => after(this.#fs.syncDirectory(this.#node(path)), nothing),
     getxattr: (_, path: string, name: string, into: Buffer) => {
-      const value = this.#fs.getXattr(this.#node(path), bytesOf(name));
+      const node = this.#node(path);
+      const value = this.#ownXattrs.get(node, name) ?? this.#fs.getXattr(node, name);
       if (value === undefined) {
         throw new FsError(Errno.ENODATA, name);
       }
       return fitInto(value, into);
     },
     setxattr: (_, path: string, name: string, value: Buffer, _position: number, flags: number) => {
-      this.#fs.setXattr(this.#node(path), bytesOf(name), value, flags, false);
+      this.#fs.setXattr(this.#node(path), name, value, flags, false);
       return 0;
     },
     listxattr: (_, path: string, into: Buffer) => {
@@ -212,7 +218,7 @@ export class Operations {
       return fitInto(Buffer.from(names.map((name) => `${name}\0`).join(""), "latin1"), into);
     },
     removexattr: (_, path: string, name: string) => {
-      this.#fs.removeXattr(this.#node(path), bytesOf(name));
+      this.#fs.removeXattr(this.#node(path), name);
       return 0;
     },
   };
@@ -290,7 +296,6 @@ export class Operations {
     const sink: DirectorySink = {
       hasRoom: () => true,
       add: (name, ino, type) => {
-        requireUtf8(name);
         listed.push({ name, ino, type });
       },
       addWithEntry: () => undefined,

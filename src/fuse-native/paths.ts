@@ -6,7 +6,6 @@
 import type { Entry, Filesystem } from "../contract/filesystem.ts";
 import { FileType, type Name, type NodeId, rootNodeId } from "../contract/ids.ts";
 import { Errno, FsError } from "../errno.ts";
-import { bytesOf } from "./names.ts";
 
 const heldDirectories = 1024;
 
@@ -25,11 +24,9 @@ export class Paths {
     this.#filesystem = filesystem;
   }
 
-  /** The directory that a path leads to, and the last name in it. @throws FsError ENOENT, EILSEQ; EBUSY for the root */
+  /** The directory that a path leads to, and the last name in it. @throws FsError ENOENT; EBUSY for the root */
   placeOf(path: string): Place {
-    const names = bytesOf(path)
-      .split("/")
-      .filter((name) => name !== "");
+    const names = path.split("/").filter((name) => name !== "");
     const name = names.pop();
     if (name === undefined) {
       throw new FsError(Errno.EBUSY, "the root as a name");

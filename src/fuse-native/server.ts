@@ -8,9 +8,10 @@ import type { JobRunner } from "../contract/slow.ts";
 import { Parked } from "../contract/slow.ts";
 import { Errno, errnoName, FsError } from "../errno.ts";
 import type { RunJob } from "../fuse/io-threads.ts";
+import { OwnXattrs } from "../fuse/own-xattrs.ts";
 import type { Logger } from "../log.ts";
 import { Awaited, whenReady } from "../sys/foreign.ts";
-import type { Addon, Handler } from "./addon.ts";
+import { type Addon, type Handler, operationCount } from "./addon.ts";
 import { LoopJobs } from "./loop-jobs.ts";
 import { type Answer, Operations } from "./operations.ts";
 
@@ -37,6 +38,10 @@ export class NativeServer {
   readonly #jobs: LoopJobs;
   readonly #filesystem: Filesystem;
   readonly #operations: Operations;
+  readonly #names = new Map<number, string>();
+  readonly #ownXattrs = new OwnXattrs("fuse-native", operationCount, (number) =>
+    this.#names.get(number)?.toUpperCase(),
+  );
   #isOver = false;
 
   /** @throws what makeFilesystem throws */
@@ -45,7 +50,7 @@ export class NativeServer {
     this.#options = options;
     this.#jobs = new LoopJobs(options.log, options.runJob, options.ioThreadFile);
     this.#filesystem = options.makeFilesystem(this.#jobs);
-    this.#operations = new Operations(this.#filesystem, options.log, options.forOthers);
+    this.#operations = new Operations(this.#filesystem, this.#ownXattrs, options.log, options.forOthers);
   }
 
   /**
@@ -56,7 +61,9 @@ export class NativeServer {
   mount(mountpoint: string, options: string): void {
     const handlers: Handler[] = [];
     for (const name of this.#operations.names) {
-      handlers[this.#addon.operation(name)] = this.#handler(name);
+      const number = this.#addon.operation(name);
+      this.#names.set(number, name);
+      handlers[number] = this.#handler(name);
     }
     try {
       this.#addon.mount(mountpoint, options, handlers);
@@ -88,7 +95,8 @@ export class NativeServer {
   #handler(name: string): Handler {
     const lent = lending[name];
     const signal = this.#addon.signal(lent === undefined ? "flush" : name);
-    return (call, _, ...args) => {
+    return (call, number, ...args) => {
+      this.#ownXattrs.count(number);
       this.#serve(name, call, args, (result) => {
         this.#logReply(name, result);
         if (lent === undefined) {

@@ -9,11 +9,11 @@ import { Errno, FsError } from "../errno.ts";
 import type { Logger } from "../log.ts";
 import type { JobBuffers, JobDone } from "./io-threads.ts";
 import { type AnyOperation, type OperationContext, operations } from "./operations.ts";
+import { OwnXattrs } from "./own-xattrs.ts";
 import { describeReply, describeRequest } from "./protocol/describe.ts";
 import type { Connection } from "./protocol/init.ts";
 import type { ReplyAddress, ReplyWriter } from "./protocol/reply-writer.ts";
 import type { RequestReader } from "./protocol/request-reader.ts";
-import { RequestCounts } from "./request-counts.ts";
 
 /** What the dispatcher needs of the session. */
 export interface DispatchParts {
@@ -37,11 +37,12 @@ interface ParkedRequest {
   readonly resume: (failure: unknown) => void;
 }
 
+const highestOpcode = Math.max(...operations.keys());
 const unknownOperation = { name: "unknown" };
 
 export class Dispatcher {
   readonly #parts: DispatchParts;
-  readonly #counts = new RequestCounts(Math.max(...operations.keys()) + 1, (opcode) => operations.get(opcode)?.name);
+  readonly #ownXattrs = new OwnXattrs("direct", highestOpcode + 1, (opcode) => operations.get(opcode)?.name);
   readonly #parked = new Map<number, ParkedRequest>();
   #resumed: { readonly parked: ParkedRequest; readonly failure: unknown }[] = [];
 
@@ -68,7 +69,7 @@ export class Dispatcher {
       this.#fail(unknownOperation, request, new FsError(Errno.ENOSYS, `opcode ${request.opcode}`));
       return;
     }
-    this.#counts.add(request.opcode);
+    this.#ownXattrs.count(request.opcode);
     this.#act(operation, request);
   }
 
@@ -112,7 +113,7 @@ export class Dispatcher {
 
   #context(header: RequestReader): OperationContext {
     const { connection, reply } = this.#parts;
-    return { header, reply, connection, counts: this.#counts, interrupt: this.#interrupt };
+    return { header, reply, connection, ownXattrs: this.#ownXattrs, interrupt: this.#interrupt };
   }
 
   #defer(operation: AnyOperation, request: RequestReader, body: unknown, deferred: Deferred<unknown>): void {

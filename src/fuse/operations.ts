@@ -5,6 +5,7 @@
 import type { Filesystem } from "../contract/filesystem.ts";
 import type { Deferred } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
+import type { OwnXattrs } from "./own-xattrs.ts";
 import { encodeAttributes, encodeEntry, encodeLookup, encodeStatx } from "./protocol/attributes.ts";
 import { DirentWriter } from "./protocol/dirents.ts";
 import * as data from "./protocol/file-data.ts";
@@ -14,7 +15,6 @@ import * as names from "./protocol/namespace.ts";
 import { Opcode, type OpcodeNumber } from "./protocol/opcodes.ts";
 import type { ReplyWriter } from "./protocol/reply-writer.ts";
 import type { RequestReader } from "./protocol/request-reader.ts";
-import type { RequestCounts } from "./request-counts.ts";
 
 /** What a handler may need besides the decoded body. */
 export interface OperationContext {
@@ -23,7 +23,7 @@ export interface OperationContext {
   /** For handlers that fill the reply in place. */
   readonly reply: ReplyWriter;
   readonly connection: Connection;
-  readonly counts: RequestCounts;
+  readonly ownXattrs: OwnXattrs;
   /** The caller of the request with this key got a signal. */
   interrupt(key: number): void;
 }
@@ -253,8 +253,8 @@ const rows: Record<OpcodeNumber, AnyOperation> = {
   [Opcode.Getxattr]: operation({
     name: "GETXATTR",
     decode: metadata.decodeGetxattr,
-    handle: (fs, { name, size }, { header, counts }) => {
-      const value = counts.asXattr(header.node, name) ?? fs.getXattr(header.node, name);
+    handle: (fs, { name, size }, { header, ownXattrs }) => {
+      const value = ownXattrs.get(header.node, name) ?? fs.getXattr(header.node, name);
       return value && metadata.fitBytes(value, size);
     },
     encode: metadata.encodeSizedBytes,

@@ -106,11 +106,14 @@ function remarksOn({ unknown, upper, work, fsync, features }: MountOptions): str
 
 /** What is lost over fuse-native without an error at the time. */
 function fuseNativeRemarks({ allowOther, upper }: MountOptions): string[] {
-  if (upper === undefined) {
-    return [];
-  }
-  return [
+  const writable = [
     "fuse-native sets times in whole milliseconds, and makes no change of atime or mtime alone: see docs/fuse-native.md",
     ...(allowOther ? ["fuse-native does not tell who makes a file: what other users make will belong to root"] : []),
+  ];
+  return [
+    ...(upper === undefined ? [] : writable),
+    ...(allowOther
+      ? ["over fuse-native ACLs are kept, but not obeyed: other users have what mode and owner give them"]
+      : []),
   ];
 }

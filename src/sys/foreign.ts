@@ -2,6 +2,10 @@
 import { type Address, callable, declare, declareAside, loadLibrary } from "./libc.ts";
 
 const memcpy = declare<(to: Address, from: Buffer, length: number) => unknown>("void* memcpy(intptr_t, void*, size_t)");
+const strlen = declare<(text: Address) => number>("size_t strlen(intptr_t)");
+const memcpyFrom = declare<(to: Buffer, from: Address, length: number) => unknown>(
+  "void* memcpy(void*, intptr_t, size_t)",
+);
 const pollAside = declareAside<[fds: Buffer, count: number, timeout: number]>("int poll(void*, unsigned long, int)");
 
 /** POLLIN of poll(2); errors and the end need no asking for. */
@@ -28,6 +32,13 @@ export function provideLibrary(path: string): void {
 /** Writes to memory that is not ours: the caller answers for address and length. */
 export function copyTo(address: Address, bytes: Buffer): void {
   memcpy(address, bytes, bytes.length);
+}
+
+/** The string that ends with a NUL in memory that is not ours, as latin1 bytes: the caller answers for the address. */
+export function stringAt(address: Address): string {
+  const bytes = Buffer.alloc(strlen(address));
+  memcpyFrom(bytes, address, bytes.length);
+  return bytes.toString("latin1");
 }
 
 /** fuse_fill_dir_t of libfuse 2: 0, or 1 where there is no room. */

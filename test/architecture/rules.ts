@@ -40,8 +40,8 @@ export const areas: Readonly<Record<string, Area>> = {
   },
   "fuse-native": {
     holds: "folder",
-    mayImport: ["fuse/buffers.ts", "fuse/io-threads.ts", "contract", "sys", "errno.ts", "log.ts"],
-    packages: ["node:buffer", "node:fs", "node:module", "node:path"],
+    mayImport: ["fuse/buffers.ts", "fuse/io-threads.ts", "fuse/own-xattrs.ts", "contract", "sys", "errno.ts", "log.ts"],
+    packages: ["node:fs", "node:module", "node:path"],
   },
   layer: { holds: "folder", mayImport: ["sys", "contract", "errno.ts"], packages: [] },
   overlay: {

@@ -42,6 +42,7 @@ describe("the start", () => {
         "whole milliseconds, and makes no change of atime or mtime alone: see docs/fuse-native.md",
       ),
       expect.stringContaining("what other users make will belong to root"),
+      expect.stringContaining("ACLs are kept, but not obeyed"),
       "",
     ]);
     await stand.veneer("umount", "mnt");
@@ -65,8 +66,10 @@ describe("the start", () => {
     const odd = join(stand.path, "odd, \xff\\");
     await runOk(["bash", "-c", `mkdir "$(printf 'odd, \\377\\\\')"`], stand.path);
     const options =
-      "lowerdir=lower,ro,nosuid,noexec,nodiratime,entry_timeout=1,negative_timeout=0.5,attr_timeout=2,max_read=65536,fsname=a\\,b";
-    await stand.shell(`"$V" mount --transport fuse-native -o '${options}' "$(printf 'odd, \\377\\\\')"`);
+      "lowerdir=lower,ro,nosuid,noexec,nodiratime,entry_timeout=1,negative_timeout=0.5,attr_timeout=2,max_read=65536,fsname=a\\,b,use_ino,hard_remove,big_writes,lazytime,silent";
+    expect(
+      await stand.shell(`"$V" mount --transport fuse-native -o '${options}' "$(printf 'odd, \\377\\\\')"`),
+    ).toEqual({ status: 0, stdout: "", stderr: "" });
     expect(stand.mounts()).toEqual([odd]);
     const line = readFileSync("/proc/self/mountinfo", "latin1")
       .split("\n")
@@ -75,6 +78,17 @@ describe("the start", () => {
     expect(await stand.shell(`"$V" umount "$(printf 'odd, \\377\\\\')"`)).toMatchObject({ status: 0, stderr: "" });
     expect(await stand.processesAfter(5000)).toEqual([]);
   });
+
+  test.each(["direct", "fuse-native"])(
+    "an xattr of the mountpoint, in no list, says that it is by %s",
+    async (name) => {
+      await stand.mount("--transport", name);
+      const sys = agent();
+      expect(await sys.getxattr(mnt, "user.veneer.transport")).toBe(name);
+      expect(await sys.listxattr(mnt)).toEqual([]);
+      await refuses("ENODATA", sys.getxattr(`${mnt}/file`, "user.veneer.transport"));
+    },
+  );
 
   test("without the package there is a sentence, and nothing mounted; the other transport is there", async () => {
     const root = join(veneerProgram, "../..");
@@ -99,6 +113,28 @@ describe("the start", () => {
 });
 
 describe("what is mended", () => {
+  test("names are bytes: of files, targets and xattrs, in the view and in the upper", async () => {
+    const sys = agent();
+    const [odd, replacement] = ["odd\xff\n", "\xef\xbf\xbd"];
+    await sys.writeFile(join(stand.path, "lower", odd), "lower");
+    await stand.mount("--transport", "fuse-native");
+    await sys.mkdir(`${mnt}/\xfe`);
+    await sys.rename(`${mnt}/${odd}`, `${mnt}/\xfe/\xc3`);
+    await sys.writeFile(`${mnt}/${replacement}`, "another");
+    await sys.link(`${mnt}/\xfe/\xc3`, `${mnt}/\xfe/\xed\xa0\x80`);
+    await sys.symlink("\xff/target", `${mnt}/\xfe/link`);
+    await sys.setxattr(`${mnt}/\xfe/link`, "trusted.\xff", "v");
+    for (const root of [mnt, upper]) {
+      expect(await sys.readFile(`${root}/\xfe/\xed\xa0\x80`)).toBe("lower");
+      expect(await sys.readlink(`${root}/\xfe/link`)).toBe("\xff/target");
+      expect(await sys.getxattr(`${root}/\xfe/link`, "trusted.\xff")).toBe("v");
+      expect(await sys.list(`${root}/\xfe`)).toEqual(["link", "\xc3", "\xed\xa0\x80"]);
+    }
+    expect(await sys.list(mnt)).toEqual(["file", replacement, "\xfe"]);
+    await refuses("ENOENT", sys.lstat(`${mnt}/${odd}`));
+    await refuses("ENOENT", sys.lstat(`${mnt}/\xff`));
+  });
+
   test("a file that is removed while it is open goes at once, and stays usable", async () => {
     const sys = agent();
     await stand.mount("--transport", "fuse-native");
