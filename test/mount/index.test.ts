@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import {
   describeOverlay,
+  exchange,
   type Mounted,
   mountOverlay,
   type Overlay,
@@ -88,7 +89,7 @@ describeOverlay("index=on", (overlay) => {
     await counts(4, "a", "b", "moved", "n");
     await m.sys.rename(`${m.mnt}/other`, `${m.mnt}/b`);
     await counts(3, "a", "moved", "n");
-    await m.sys.renameat2(`${m.mnt}/a`, `${m.mnt}/d/x`, "EXCHANGE");
+    await exchange(m.sys, `${m.mnt}/a`, `${m.mnt}/d/x`);
     await counts(3, "d/x", "moved", "n");
     // Two names of one file: nothing happens.
     await m.sys.rename(`${m.mnt}/moved`, `${m.mnt}/n`);

@@ -1,6 +1,6 @@
 /** Hard links, link counts, symlinks. */
 import { expect, test } from "vitest";
-import { describeOverlay, refuses } from "../support/overlay.ts";
+import { describeOverlay, exchange, refuses } from "../support/overlay.ts";
 import { hardlink, symlink } from "../support/tree.ts";
 
 describeOverlay("links", (overlay) => {
@@ -32,7 +32,7 @@ describeOverlay("links", (overlay) => {
     expect((await m.sys.lstat(`${m.mnt}/n5`)).nlink).toBe(4);
     await m.sys.rename(`${m.mnt}/x`, `${m.mnt}/n2`);
     expect(await count()).toBe(3);
-    await m.sys.renameat2(`${m.mnt}/n2`, `${m.mnt}/n3`, "EXCHANGE");
+    await exchange(m.sys, `${m.mnt}/n2`, `${m.mnt}/n3`);
     expect(await count()).toBe(3);
     for (const name of ["n2", "n4", "n5"]) {
       await m.sys.unlink(`${m.mnt}/${name}`);

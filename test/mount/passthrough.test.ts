@@ -34,10 +34,15 @@ async function withoutDaemon(overlay: Overlay, m: Mounted, calls: () => Promise<
     return calls();
   }
   const pid = daemonAt(m.mnt);
+  let late: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    late = setTimeout(() => reject(new Error("a call waits for the daemon")), 5000);
+  });
   process.kill(pid, "SIGSTOP");
   try {
-    await calls();
+    await Promise.race([calls(), limit]);
   } finally {
+    clearTimeout(late);
     process.kill(pid, "SIGCONT");
   }
 }

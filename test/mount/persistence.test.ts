@@ -1,7 +1,7 @@
 /** What an upper holds outlives its mount, and is the same to Veneer and to the kernel's overlayfs. */
 import { expect, test } from "vitest";
 import type { Agent } from "../support/agent.ts";
-import { describeOverlay, type OverlayKind, refuses } from "../support/overlay.ts";
+import { describeOverlay, exchange, type OverlayKind, refuses } from "../support/overlay.ts";
 import { dir, fifo, file, hardlink, type Snapshot, sparse, symlink, type Tree } from "../support/tree.ts";
 
 const old = { mtime: 1_000_000_000_000_000_001n };
@@ -49,7 +49,7 @@ async function work(sys: Agent, mnt: string): Promise<void> {
   await sys.mkdir(`${mnt}/opt`);
   await sys.writeFile(`${mnt}/opt/x`, "1");
   await sys.rename(`${mnt}/opt`, `${mnt}/srv`);
-  await sys.renameat2(`${mnt}/etc/passwd`, `${mnt}/odd \xff\n`, "EXCHANGE");
+  await exchange(sys, `${mnt}/etc/passwd`, `${mnt}/odd \xff\n`);
   await sys.setAcl(
     `${mnt}/srv`,
     [

@@ -4,7 +4,7 @@
  */
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Agent, CallError } from "../support/agent.ts";
-import { describeOverlay, type Mounted, Overlay } from "../support/overlay.ts";
+import { describeOverlay, type Mounted, Overlay, transportCan } from "../support/overlay.ts";
 import { Described, file, type Snapshot, symlink, type Tree, whiteout } from "../support/tree.ts";
 
 type Random = (below: number) => number;
@@ -92,19 +92,21 @@ function pathStep(random: Random): Step {
   const other = Array.from({ length: 1 + random(3) }, () => pick(random, names)).join("/");
   const text = `<${random(10_000)}>`.repeat(1 + random(30));
   const mode = pick(random, modes);
+  const fileMode = transportCan("make a set-id file") ? mode : mode & 0o1777;
   const number = random(3000);
+  const mtime = transportCan("set one time") ? "omit" : 0n;
   const flags = pick(random, ["NOREPLACE", "EXCHANGE"]);
   const steps: [string, Step["run"]][] = [
-    ["write", (side) => withFile(side, path, "O_WRONLY|O_CREAT|O_TRUNC", (sys, fd) => sys.write(fd, text), mode)],
-    ["write", (side) => withFile(side, path, "O_WRONLY|O_CREAT", (sys, fd) => sys.write(fd, text), mode)],
+    ["write", (side) => withFile(side, path, "O_WRONLY|O_CREAT|O_TRUNC", (sys, fd) => sys.write(fd, text), fileMode)],
+    ["write", (side) => withFile(side, path, "O_WRONLY|O_CREAT", (sys, fd) => sys.write(fd, text), fileMode)],
     ["append", (side) => withFile(side, path, "O_WRONLY|O_APPEND", (sys, fd) => sys.write(fd, text))],
     ["read", (side) => withFile(side, path, "O_RDONLY", (sys, fd) => sys.read(fd, 10_000))],
     ["truncate", ({ sys, mnt }) => sys.truncate(`${mnt}/${path}`, number)],
     ["mkdir", ({ sys, mnt }) => sys.mkdir(`${mnt}/${path}`, mode)],
     ["mkdir", ({ sys, mnt }) => sys.mkdir(`${mnt}/${path}`, mode)],
-    ["rmdir", ({ sys, mnt }) => sys.rmdir(`${mnt}/${path}`)],
+    ["rmdir", removing(({ sys, mnt }) => sys.rmdir(`${mnt}/${path}`))],
     ["unlink", ({ sys, mnt }) => sys.unlink(`${mnt}/${path}`)],
-    ["removeTree", ({ sys, mnt }) => sys.removeTree(`${mnt}/${path}`)],
+    ["removeTree", removing(({ sys, mnt }) => sys.removeTree(`${mnt}/${path}`))],
     ["rename", ({ sys, mnt }) => sys.rename(`${mnt}/${path}`, `${mnt}/${other}`)],
     ["rename", ({ sys, mnt }) => sys.rename(`${mnt}/${path}`, `${mnt}/${other}`)],
     [`rename ${flags}`, ({ sys, mnt }) => sys.renameat2(`${mnt}/${path}`, `${mnt}/${other}`, flags)],
@@ -116,13 +118,20 @@ function pathStep(random: Random): Step {
     ["setxattr", ({ sys, mnt }) => sys.setxattr(`${mnt}/${path}`, `user.${number % 3}`, text.slice(0, 20))],
     ["removexattr", ({ sys, mnt }) => sys.removexattr(`${mnt}/${path}`, `user.${number % 3}`)],
     ["listxattr", ({ sys, mnt }) => sys.listxattr(`${mnt}/${path}`)],
-    ["utimens", ({ sys, mnt }) => sys.utimens(`${mnt}/${path}`, BigInt(number), "omit")],
+    ["utimens", ({ sys, mnt }) => sys.utimens(`${mnt}/${path}`, BigInt(number), mtime)],
     ["lstat", ({ sys, mnt }) => told(sys, `${mnt}/${path}`)],
     ["list", ({ sys, mnt }) => sys.list(`${mnt}/${path}`)],
     ["readlink", ({ sys, mnt }) => sys.readlink(`${mnt}/${path}`)],
   ];
-  const [name, run] = pick(random, steps);
+  const [name, run] = pickPossible(random, steps);
   return { title: `${name} ${path} (${other}, ${mode.toString(8)}, ${number})`, run };
+}
+
+function pickPossible(random: Random, steps: readonly [string, Step["run"]][]): [string, Step["run"]] {
+  return pick(
+    random,
+    steps.filter(([name]) => transportCan(name)),
+  );
 }
 
 function handleStep(random: Random): Step {
@@ -182,12 +191,22 @@ function handleStep(random: Random): Step {
     ["ftruncate", on((sys, fd) => sys.truncate(fd, number))],
     ["fstat", on((sys, fd) => told(sys, fd))],
   ];
-  const [name, run] = pick(random, steps);
+  const [name, run] = pickPossible(random, steps);
   return { title: `handle ${slot}: ${name} ${path} (${number})`, run };
 }
 
 async function linkHandle(sys: Agent, handle: Handle | undefined, path: string): Promise<unknown> {
   return handle === undefined ? "no handle" : sys.linkFd(handle.fd, path);
+}
+
+/** The removal of a directory, in which files may be open. */
+function removing(remove: Step["run"]): Step["run"] {
+  return async (side) => {
+    if (!transportCan("use what was in a removed directory")) {
+      await closeAll(side);
+    }
+    return remove(side);
+  };
 }
 
 async function closeAll({ sys, handles }: Side): Promise<void> {

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from "vitest";
 import { type Agent, CallError, startAgent } from "./agent.ts";
 import { endsWithin, lockHolder } from "./daemon.ts";
-import { expectFailure } from "./fuse-native-limits.ts";
+import { expectFailure, missingCalls } from "./fuse-native-limits.ts";
 import { runOk, unmountAll } from "./programs.ts";
 import { makeScratch, removeScratch } from "./scratch.ts";
 import { type Described, describeTree, type Snapshot, type SnapshotOptions, type Tree } from "./tree.ts";
@@ -44,6 +44,12 @@ export interface MountPaths {
 export const veneerProgram = process.env.VENEER_TEST_BIN ?? fileURLToPath(new URL("../../bin/veneer", import.meta.url));
 /** VENEER_TEST_TRANSPORT=fuse-native has Veneer mount by that. */
 const transport = process.env.VENEER_TEST_TRANSPORT ?? "direct";
+
+/** Whether Veneer's transport has this call at all, for a test that makes calls by chance. */
+export function transportCan(call: string): boolean {
+  return transport === "direct" || !missingCalls.test(call);
+}
+
 /** VENEER_TEST_OPTIONS: further options for each mount of Veneer. */
 const veneerOptions = (process.env.VENEER_TEST_OPTIONS ?? "").split(",").filter((option) => option !== "");
 /** Inode numbers as Veneer gives them; the rest are the kernel's defaults, said aloud. */
@@ -286,7 +292,7 @@ export class Overlay {
     for (const { path, before } of lowers) {
       expect(await this.host.snapshot(path, {}), "the lower is unchanged").toEqual(before);
     }
-    // The kernel leaves a whiteout of its own in workdir and clears it at the next mount; Veneer leaves nothing.
+    // The kernel leaves a whiteout of its own in workdir, as #NUMBER, and clears it at the next mount; Veneer leaves nothing.
     if (this.kind === "veneer") {
       for (const { work } of writable.filter((each) => existsSync(each.work))) {
         const left = readdirSync(work, { recursive: true, encoding: "utf8" }).filter((name) => !mayStay.test(name));
@@ -296,8 +302,8 @@ export class Overlay {
   }
 }
 
-/** The staging area itself, the mark of a volatile mount in it, and the index. */
-const mayStay = /^(work(\/incompat(\/volatile(\/dirty)?)?)?|index(\/.*)?)$/;
+/** The staging area itself, the mark of a volatile mount in it, what the kernel leaves, and the index. */
+const mayStay = /^(work(\/incompat(\/volatile(\/dirty)?)?|\/#[0-9a-f]+)?|index(\/.*)?)$/;
 
 function isOverlay(type: string): boolean {
   return type === "overlay" || type.startsWith("fuse");
@@ -335,6 +341,17 @@ export function describeOverlay(name: string, body: (overlay: Overlay) => void):
       body(overlay);
     });
   }
+}
+
+/** Two names change places: in one step, where the transport can. */
+export async function exchange(sys: Agent, one: string, other: string): Promise<void> {
+  if (transportCan("rename EXCHANGE")) {
+    await sys.renameat2(one, other, "EXCHANGE");
+    return;
+  }
+  await sys.rename(one, `${one}.between`);
+  await sys.rename(other, one);
+  await sys.rename(`${one}.between`, other);
 }
 
 /** "ok", or the errno (by name) with which the call fails. */
