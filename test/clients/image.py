@@ -16,6 +16,8 @@ import tarfile
 since = float(sys.argv[2])
 whiteout = ".wh."
 opaque = ".wh..wh..opq"
+# Of the kernel's overlayfs in a user namespace: podman leaves them in layers.
+marks = "SCHILY.xattr.user.overlay."
 
 
 def describe(tar, entry):
@@ -29,7 +31,7 @@ def describe(tar, entry):
         "target": entry.linkname,
         "device": [entry.devmajor, entry.devminor] if entry.isdev() else None,
         "mtime": int(entry.mtime) if entry.mtime < since else None,
-        "xattrs": {key: value for key, value in sorted(entry.pax_headers.items()) if key.startswith("SCHILY.xattr.")},
+        "xattrs": {key: value for key, value in sorted(entry.pax_headers.items()) if key.startswith("SCHILY.xattr.") and not key.startswith(marks)},
         "content": hashlib.sha256(data.read()).hexdigest() if data else None,
     }
 
