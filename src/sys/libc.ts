@@ -47,9 +47,12 @@ export function declareAside<Args extends unknown[]>(
   };
 }
 
+/* A library that nothing refers to is unloaded when garbage is collected. */
+const loadedLibraries: unknown[] = [];
+
 /** Loads a library whose symbols all that is loaded later may use. @throws Error with the loader's words */
 export function loadLibrary(path: string): void {
-  koffi.load(path, { global: true });
+  loadedLibraries.push(koffi.load(path, { global: true }));
 }
 
 /** What calls functions of this C prototype by their addresses. */

@@ -1,5 +1,5 @@
 /** fuse-native as a transport: its start and what it says, what is mended in the adapter, and where it can't be loaded. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Stand, veneerProgram } from "../cli/stand.ts";
@@ -17,6 +17,18 @@ function agent(): Agent {
   const started = startAgent();
   agents.push(started);
   return started;
+}
+
+/** Where this Veneer is. */
+const root = join(veneerProgram, "../..");
+
+/** A copy of what is built, without packages. @param more further files of the root */
+function copyOfVeneer(...more: string[]): string {
+  const copy = join(stand.path, "copy");
+  for (const part of ["bin", "dist", "package.json", ...more]) {
+    cpSync(join(root, part), join(copy, part), { recursive: true });
+  }
+  return copy;
 }
 
 beforeEach(() => {
@@ -90,12 +102,33 @@ describe("the start", () => {
     },
   );
 
+  test("npm installs it from the lock file without a compiler, and it serves by the libfuse that comes with it", async () => {
+    const copy = copyOfVeneer("package-lock.json", ".npmrc");
+    const npm = realpathSync((await runOk(["sh", "-c", "command -v npm"])).trim());
+    // No program but a shell is to be found.
+    mkdirSync(join(stand.path, "bin"));
+    symlinkSync("/bin/sh", join(stand.path, "bin/sh"));
+    const path = `PATH=${join(stand.path, "bin")}`;
+    const options = ["ci", "--omit=dev", "--prefer-offline", "--no-audit", "--no-fund", "--prefix", copy];
+    await runOk(["env", path, process.execPath, npm, ...options], stand.path, 50_000);
+    const { status } = await stand.run(
+      join(copy, "bin/veneer"),
+      "mount",
+      "--transport",
+      "fuse-native",
+      "-o",
+      layers,
+      "mnt",
+    );
+    expect(status).toBe(0);
+    expect(readFileSync(`/proc/${stand.onlyProcess()}/maps`, "latin1").match(/\/\S*libfuse\S*/g)).toContainEqual(
+      join(copy, "node_modules/fuse-native/prebuilds/linux-x64/libfuse.so"),
+    );
+    expect(await agent().list(mnt)).toEqual(["file"]);
+  });
+
   test("without the package there is a sentence, and nothing mounted; the other transport is there", async () => {
-    const root = join(veneerProgram, "../..");
-    const copy = join(stand.path, "copy");
-    for (const folder of ["bin", "dist", "package.json"]) {
-      cpSync(join(root, folder), join(copy, folder), { recursive: true });
-    }
+    const copy = copyOfVeneer();
     mkdirSync(join(copy, "node_modules"));
     for (const name of readdirSync(join(root, "node_modules")).filter((each) => each !== "fuse-native")) {
       symlinkSync(join(root, "node_modules", name), join(copy, "node_modules", name));
