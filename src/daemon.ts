@@ -32,6 +32,7 @@ import { isIdMapped, readMounts } from "./mount/mountinfo.ts";
 import type { MountOptions } from "./mount/options.ts";
 import { isReader, type MountPlan, planBesideWriter } from "./mount/plan.ts";
 import { checkPrivilege, mayMount } from "./mount/privilege.ts";
+import { readAheadFar } from "./mount/read-ahead.ts";
 import { daemonName } from "./mount/unmount.ts";
 import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
 import type { Serving, ServingEnd, ServingThread, UnservedMount } from "./serving-thread.ts";
@@ -82,6 +83,7 @@ export async function runMount(asked: MountPlan, thread: ServingThread, host: Mo
     setThreadName(daemonName(live.connection));
     const serving = serve();
     await becomeReady(serving, plan, host);
+    readAheadFar(live);
     host.onReady();
     host.log.info({ ...about, lowers: prepared.lowers.length, readOnly }, "mounted");
     const reason = await Promise.race([host.stop, serving.ended]);

@@ -20,6 +20,17 @@ async function countsOf(sys: Agent, mnt: string): Promise<Record<string, number>
 }
 
 describeOverlay("requests", (overlay) => {
+  test("of a large file that is read in order are few, and as large as may be", async () => {
+    const size = 16 * 2 ** 20;
+    const data = dataOf(size);
+    const m = await overlay.mount({ lowers: [{ f: file(data) }] });
+    expect((await m.sys.readFile(`${m.mnt}/f`)) === data).toBe(true);
+    if (overlay.kind === "veneer") {
+      // Of 128 KiB, as a mount begins, there would be 128.
+      expect((await countsOf(m.sys, m.mnt)).READ).toBeLessThan(size / 2 ** 19);
+    }
+  });
+
   test("are counted in an xattr of the root that is not listed", async () => {
     const m = await overlay.mount({ lowers: [{ f: file("1"), d: dir({}) }] });
     if (overlay.kind === "kernel") {
