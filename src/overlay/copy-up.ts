@@ -113,7 +113,8 @@ function copyUpFile(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat, d
         markMetacopy(overlay, target, stat.size);
       }
       // What has its data elsewhere has its metadata in another file than the one that was opened.
-      const original = { ...from, file: node.data === undefined ? opened : undefined };
+      const file = node.data === undefined ? opened : undefined;
+      const original: OpenPlace = { layer: from.layer, path: from.path, file };
       const to = { layer: staged.layer, path: staged.path, file: target };
       copyMetadata(overlay, original, stat, to);
       if (truncation !== undefined) {

@@ -5,7 +5,7 @@
  */
 import { FileType, type Name } from "../contract/ids.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
-import type { Stat } from "../layer/layer.ts";
+import type { Layer, LayerPath, Stat } from "../layer/layer.ts";
 import {
   isAnyWhiteout,
   isMarkFile,
@@ -15,7 +15,7 @@ import {
   readDirectoryMarks,
   readMark,
 } from "../layer/marks.ts";
-import { type DataSource, isMerged, joinPath, type LowerPart, type Node } from "./node.ts";
+import { type DataSource, isMerged, joinPath, LowerFile, type LowerPart, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { knownNames } from "./read-names.ts";
 import { follows, parseRedirect, type Redirect } from "./redirect.ts";
@@ -59,15 +59,40 @@ export function lowerObject(
   above: Above = "nothing",
   redirect: Redirect | undefined = undefined,
 ): LowerObject {
-  const walk = new Walk(overlay, parent, above);
+  if (redirect === undefined && above !== "metacopy") {
+    const route = routeTo(overlay, parent, name);
+    const plain = above === "nothing" && route.known ? plainObject(overlay, route.parts, name) : undefined;
+    return plain ?? new Walk(overlay, parent, above, route).run();
+  }
+  const walk = new Walk(overlay, parent, above, { parts: parent.lowers, names: [name], known: false });
   if (redirect !== undefined) {
     walk.turn(redirect);
-  } else if (above === "metacopy") {
-    walk.route = { parts: parent.lowers, names: [name], known: false };
-  } else {
-    walk.route = routeTo(overlay, parent, name);
   }
   return walk.run();
+}
+
+const nothing: LowerObject = { parts: [] };
+
+/** What nearly all names are, found without a walk: nothing, or a file in the topmost layer that has the name. Undefined: walk. */
+function plainObject(overlay: Overlay, parts: readonly LowerPart[], name: Name): LowerObject | undefined {
+  const part = parts[0];
+  if (part === undefined) {
+    return nothing;
+  }
+  const stat = findIn(overlay, part, name);
+  if (typeof stat !== "object") {
+    return parts.length === 1 ? nothing : undefined;
+  }
+  if (isDirectory(stat)) {
+    return undefined;
+  }
+  return isMetacopyFile(overlay, part.layer, joinPath(part.path, name), stat)
+    ? undefined
+    : { parts: [{ place: new LowerFile(part, name), stat }] };
+}
+
+function isMetacopyFile(overlay: Overlay, layer: Layer, path: LayerPath, stat: Stat): boolean {
+  return (stat.mode & FileType.mask) === FileType.regular && isMetacopy(overlay.marks, layer, path);
 }
 
 /** Whether a lower of `parent` shows something for the name itself, so that it needs a whiteout to be gone. */
@@ -88,13 +113,11 @@ function routeTo(overlay: Overlay, parent: Node, name: Name): Route {
   return { parts: parts ?? parent.lowers, names: [name], known: parts !== undefined || !isMerged(parent) };
 }
 
-const nowhere: Route = { parts: [], names: [], known: false };
-
 /** A lookup on its way down the layers. */
 class Walk {
-  route: Route = nowhere;
   readonly #overlay: Overlay;
   readonly #parent: Node;
+  #route: Route;
   #above: Above;
   #redirected = false;
   readonly #found: FoundPart[] = [];
@@ -102,18 +125,19 @@ class Walk {
   /** The path that a metacopy names; only such a one is looked for in data-only layers. */
   #named: readonly Name[] | undefined;
 
-  constructor(overlay: Overlay, parent: Node, above: Above) {
+  constructor(overlay: Overlay, parent: Node, above: Above, route: Route) {
     this.#overlay = overlay;
     this.#parent = parent;
     this.#above = above;
+    this.#route = route;
   }
 
   run(): LowerObject {
     let index = 0;
-    while (index < this.route.parts.length) {
+    while (index < this.#route.parts.length) {
       this.#requireFeatures();
-      const part = this.route.parts[index] as LowerPart;
-      const look = new Look(this.#overlay, this.route, this.#isBottom(part));
+      const part = this.#route.parts[index] as LowerPart;
+      const look = new Look(this.#overlay, this.#route, this.#isBottom(part));
       const object = look.in(part);
       if (object !== undefined && !this.#take(object, look)) {
         break;
@@ -125,9 +149,9 @@ class Walk {
       if (look.redirect !== undefined) {
         this.turn(look.redirect, part);
         index = 0;
-      } else if (look.isMetacopy && this.route.known) {
+      } else if (look.isMetacopy && this.#route.known) {
         // The layers below are known by the names of directories alone.
-        this.route = { ...this.route, parts: below(this.#parent.lowers, part), known: false };
+        this.#route = { ...this.#route, parts: below(this.#parent.lowers, part), known: false };
         index = 0;
       }
     }
@@ -138,9 +162,9 @@ class Walk {
   /** The layers below `from`, or all, are asked for something else. */
   turn({ absolute, names }: Redirect, from?: LowerPart): void {
     this.#redirected = true;
-    const { known, parts } = this.route;
+    const { known, parts } = this.#route;
     const directory = absolute ? this.#overlay.nodes.root.lowers : from && !known ? parts : this.#parent.lowers;
-    this.route = { parts: from === undefined ? directory : below(directory, from), names, known: false };
+    this.#route = { parts: from === undefined ? directory : below(directory, from), names, known: false };
   }
 
   /** @returns whether it goes with what lies above it */
@@ -236,12 +260,11 @@ class Look {
       if (stat === undefined) {
         return undefined;
       }
-      const path = joinPath(part.path, name);
       if (!isDirectory(stat)) {
         this.ends = true;
-        return isLast ? this.#file(part, path, stat) : undefined;
+        return isLast ? this.#file(part, name, stat) : undefined;
       }
-      part = this.#enter(part, path, index);
+      part = this.#enter(part, joinPath(part.path, name), index);
       if (isLast) {
         return { place: part, stat };
       }
@@ -249,9 +272,11 @@ class Look {
     return undefined;
   }
 
-  #file({ layer }: LowerPart, path: string, stat: Stat): FoundPart {
+  #file(part: LowerPart, name: Name, stat: Stat): FoundPart {
     const { marks } = this.#overlay;
-    this.isMetacopy = (stat.mode & FileType.mask) === FileType.regular && isMetacopy(marks, layer, path);
+    const { layer } = part;
+    const path = joinPath(part.path, name);
+    this.isMetacopy = isMetacopyFile(this.#overlay, layer, path, stat);
     if (this.isMetacopy) {
       this.ends = false;
       const redirect = this.#bottom ? undefined : readMark(layer, path, marks.redirect);
@@ -259,7 +284,7 @@ class Look {
         this.#follow(parseRedirect(redirect), this.#names.length - 1);
       }
     }
-    return { place: { layer, path, xattrWhiteouts: false }, stat };
+    return { place: new LowerFile(part, name), stat };
   }
 
   #find(part: LowerPart, name: Name): Stat | undefined {

@@ -13,12 +13,35 @@
 import type { BackingId } from "../contract/backing.ts";
 import { FileType, type Name, type NodeId } from "../contract/ids.ts";
 import type { Gate } from "../contract/slow.ts";
-import type { LayerFile, LayerPath, Place, WritableLayer } from "../layer/layer.ts";
+import type { Layer, LayerFile, LayerPath, Place, WritableLayer } from "../layer/layer.ts";
 
 /** What a lower has of an object: all of a file, or its share in a directory. */
 export interface LowerPart extends Place {
   /** Of a directory: empty files in it may be whiteouts. */
   readonly xattrWhiteouts: boolean;
+}
+
+/** A file in a directory of a lower. There are many, and most are never asked for their paths: those are put together at need. */
+export class LowerFile implements LowerPart {
+  readonly #directory: LowerPart;
+  readonly #name: Name;
+
+  constructor(directory: LowerPart, name: Name) {
+    this.#directory = directory;
+    this.#name = name;
+  }
+
+  get layer(): Layer {
+    return this.#directory.layer;
+  }
+
+  get path(): LayerPath {
+    return joinPath(this.#directory.path, this.#name);
+  }
+
+  get xattrWhiteouts(): boolean {
+    return false;
+  }
 }
 
 /** Where the data of a file lie: at a place, or at a path in a data-only layer, which is looked for when they are needed. */
@@ -74,6 +97,19 @@ export class DirectoryState {
   pathAge = -1;
 }
 
+/** What is true or not of a node: one bit each, as there are many nodes. */
+const Bit = { upper: 1, hasOrigin: 2, isRenumbered: 4, wasGiven: 8, mappedUnseen: 16, stalePages: 32 } as const;
+
+/** What few nodes have. */
+interface Rarities {
+  moreLinks: Link[] | undefined;
+  inodeKey: string | undefined;
+  data: DataSource | undefined;
+  indexed: Indexed | undefined;
+  anchor: WritableLayer | undefined;
+  copyingUp: Gate | undefined;
+}
+
 export class Node {
   readonly id: NodeId;
   /** The S_IFMT bits. */
@@ -82,44 +118,149 @@ export class Node {
   lookups = 0;
   /** Its name; undefined for the root and for removed nodes. */
   link: Link | undefined;
-  /** Further names of an upper file with hard links. */
-  moreLinks: Link[] | undefined;
-  /** Its key in the table of inodes with several names, if it is there. */
-  inodeKey: string | undefined;
-  upper: boolean;
   lowers: readonly LowerPart[];
-  /** Of a file whose object has no data of its own (metacopy). */
-  data: DataSource | undefined;
   /** The inode number shown. */
   ino: number;
-  /** It bears the mark of the lower object that it was copied up from. */
-  hasOrigin: boolean;
-  /** It could not be marked so: once it is forgotten, its object shows another inode number. */
-  isRenumbered = false;
-  indexed: Indexed | undefined;
   readonly directory: DirectoryState | undefined;
   /** Bits of Protection; undefined when not yet looked. */
   protection: number | undefined;
-  /** The kernel was given the data of this lower file. */
-  wasGiven = false;
-  /** Keeps a removed object reachable. */
-  anchor: WritableLayer | undefined;
   open: OpenFile | undefined;
-  /** Past or present handles may have left mappings by which the kernel writes to the file, and its times, by itself. */
-  mappedUnseen = false;
-  /** The pages that the kernel has of it may be outdated: it was written past them. */
-  stalePages = false;
-  /** Closed while the data of this file are being copied up. */
-  copyingUp: Gate | undefined;
+  #bits: number;
+  #rarities: Rarities | undefined;
 
   constructor(id: NodeId, type: number, upper: boolean, lowers: readonly LowerPart[], ino: number, hasOrigin: boolean) {
     this.id = id;
     this.type = type;
-    this.upper = upper;
     this.lowers = lowers;
     this.ino = ino;
-    this.hasOrigin = hasOrigin;
     this.directory = type === FileType.directory ? new DirectoryState() : undefined;
+    this.#bits = (upper ? Bit.upper : 0) | (hasOrigin ? Bit.hasOrigin : 0);
+  }
+
+  get upper(): boolean {
+    return (this.#bits & Bit.upper) !== 0;
+  }
+
+  set upper(value: boolean) {
+    this.#set(Bit.upper, value);
+  }
+
+  /** It bears the mark of the lower object that it was copied up from. */
+  get hasOrigin(): boolean {
+    return (this.#bits & Bit.hasOrigin) !== 0;
+  }
+
+  set hasOrigin(value: boolean) {
+    this.#set(Bit.hasOrigin, value);
+  }
+
+  /** It could not be marked so: once it is forgotten, its object shows another inode number. */
+  get isRenumbered(): boolean {
+    return (this.#bits & Bit.isRenumbered) !== 0;
+  }
+
+  set isRenumbered(value: boolean) {
+    this.#set(Bit.isRenumbered, value);
+  }
+
+  /** The kernel was given the data of this lower file. */
+  get wasGiven(): boolean {
+    return (this.#bits & Bit.wasGiven) !== 0;
+  }
+
+  set wasGiven(value: boolean) {
+    this.#set(Bit.wasGiven, value);
+  }
+
+  /** Past or present handles may have left mappings by which the kernel writes to the file, and its times, by itself. */
+  get mappedUnseen(): boolean {
+    return (this.#bits & Bit.mappedUnseen) !== 0;
+  }
+
+  set mappedUnseen(value: boolean) {
+    this.#set(Bit.mappedUnseen, value);
+  }
+
+  /** The pages that the kernel has of it may be outdated: it was written past them. */
+  get stalePages(): boolean {
+    return (this.#bits & Bit.stalePages) !== 0;
+  }
+
+  set stalePages(value: boolean) {
+    this.#set(Bit.stalePages, value);
+  }
+
+  /** Further names of an upper file with hard links. */
+  get moreLinks(): Link[] | undefined {
+    return this.#rarities?.moreLinks;
+  }
+
+  set moreLinks(value: Link[] | undefined) {
+    this.#setRarity("moreLinks", value);
+  }
+
+  /** Its key in the table of inodes with several names, if it is there. */
+  get inodeKey(): string | undefined {
+    return this.#rarities?.inodeKey;
+  }
+
+  set inodeKey(value: string | undefined) {
+    this.#setRarity("inodeKey", value);
+  }
+
+  /** Of a file whose object has no data of its own (metacopy). */
+  get data(): DataSource | undefined {
+    return this.#rarities?.data;
+  }
+
+  set data(value: DataSource | undefined) {
+    this.#setRarity("data", value);
+  }
+
+  get indexed(): Indexed | undefined {
+    return this.#rarities?.indexed;
+  }
+
+  set indexed(value: Indexed | undefined) {
+    this.#setRarity("indexed", value);
+  }
+
+  /** Keeps a removed object reachable. */
+  get anchor(): WritableLayer | undefined {
+    return this.#rarities?.anchor;
+  }
+
+  set anchor(value: WritableLayer | undefined) {
+    this.#setRarity("anchor", value);
+  }
+
+  /** Closed while the data of this file are being copied up. */
+  get copyingUp(): Gate | undefined {
+    return this.#rarities?.copyingUp;
+  }
+
+  set copyingUp(value: Gate | undefined) {
+    this.#setRarity("copyingUp", value);
+  }
+
+  #set(bit: number, value: boolean): void {
+    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
+  }
+
+  #setRarity<Key extends keyof Rarities>(key: Key, value: Rarities[Key]): void {
+    if (this.#rarities !== undefined) {
+      this.#rarities[key] = value;
+    } else if (value !== undefined) {
+      this.#rarities = {
+        moreLinks: undefined,
+        inodeKey: undefined,
+        data: undefined,
+        indexed: undefined,
+        anchor: undefined,
+        copyingUp: undefined,
+        [key]: value,
+      };
+    }
   }
 }
 

@@ -133,7 +133,7 @@ function foundOnLowers(overlay: Overlay, { parts, data }: LowerObject): Found {
     kind: "found",
     stat,
     upper: false,
-    lowers: parts.map((part) => part.place),
+    lowers: parts.length === 1 ? [place] : parts.map((part) => part.place),
     ino,
     hasOrigin: false,
     isOneFile: isOneFile(overlay, stat),
