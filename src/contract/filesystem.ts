@@ -52,14 +52,14 @@ export type TimeChange = Time | "now";
 
 /** Only what is present changes. */
 export interface AttributeChanges {
-  readonly mode?: number;
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly size?: number;
-  readonly atime?: TimeChange;
-  readonly mtime?: TimeChange;
+  readonly mode?: number | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly size?: number | undefined;
+  readonly atime?: TimeChange | undefined;
+  readonly mtime?: TimeChange | undefined;
   /** The caller lacks CAP_FSETID: setuid, and setgid of a group-executable file, are to go. */
-  readonly killSetIds?: boolean;
+  readonly killSetIds?: boolean | undefined;
 }
 
 /** What a new object is to be. `mode` is as the caller gave it: the umask is the file system's to apply. */

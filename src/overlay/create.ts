@@ -9,7 +9,7 @@ import { type Creation, RenameFlag } from "../contract/filesystem.ts";
 import { type Caller, FileType, type Name } from "../contract/ids.ts";
 import { accessAclName, defaultAclName } from "../contract/xattr-names.ts";
 import { Errno, FsError } from "../errno.ts";
-import type { LayerFile, LayerPath, Place, Stat, WritableLayer } from "../layer/layer.ts";
+import type { LayerFile, Place, Stat, WritableLayer } from "../layer/layer.ts";
 import { inheritAcl } from "./acl.ts";
 import { copyUp } from "./copy-up.ts";
 import { nameWasPut } from "./directory.ts";
@@ -86,7 +86,8 @@ export function create(
         staged.install(upper, place.path, RenameFlag.noReplace);
       }
     }
-    return { ...adopt(overlay, parent, name, place), file };
+    const stat = file === undefined ? upper.stat(place.path) : file.stat();
+    return { node: adopt(overlay, parent, name, stat), stat, file };
   } catch (error) {
     file?.close();
     throw error;
@@ -233,11 +234,10 @@ function finishStaged(
   }
 }
 
-function adopt(overlay: Overlay, parent: Node, name: Name, { layer, path }: Place): { node: Node; stat: Stat } {
-  const stat = layer.stat(path as LayerPath);
+function adopt(overlay: Overlay, parent: Node, name: Name, stat: Stat): Node {
   const ino = overlay.inodes.number(stat.dev, stat.ino);
   const node = overlay.nodes.add(parent, name, { stat, upper: true, lowers: [], ino, hasOrigin: false });
   node.protection = Protection.none;
   nameWasPut(overlay, parent, name, node);
-  return { node, stat };
+  return node;
 }

@@ -254,8 +254,9 @@ export class OverlayFilesystem implements Filesystem {
     if (file === undefined) {
       throw new FsError(Errno.EIO, "a new file without a descriptor");
     }
-    const opened = this.#files.opened(node, this.#files.adopt(node, file), flags);
-    return { ...this.#overlay.entry(node, stat), ...opened };
+    const opened = this.#files.opened(node, this.#files.adopt(node, file), flags, stat.mode);
+    const { attributes } = this.#overlay.entry(node, stat);
+    return { node: node.id, attributes, handle: opened.handle, cache: opened.cache, backing: opened.backing };
   }
 
   /** Open with O_TRUNC. The handle comes first: once the file is empty nothing is left that could fail. */

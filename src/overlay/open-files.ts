@@ -63,12 +63,13 @@ export class OpenFiles {
 
   /**
    * What the kernel is to be told of a handle that was opened with these flags.
+   * @param mode of a file that was just made; of others it is looked up
    * @throws EINVAL where the file's file system has no O_DIRECT, and the kernel would say EIO; EBUSY where the file became append-only while it is open in passthrough: the kernel could not be kept from mapping it as
    * shared. The handle is released then
    */
-  opened(node: Node, handle: HandleId, flags: number): Opened {
+  opened(node: Node, handle: HandleId, flags: number, mode?: number): Opened {
     try {
-      return this.#decide(node, flags);
+      return this.#decide(node, flags, mode);
     } catch (error) {
       this.release(handle);
       throw error;
@@ -128,13 +129,13 @@ export class OpenFiles {
     open.file.become(layer.openFile(path, true));
   }
 
-  #decide(node: Node, flags: number): Opened {
+  #decide(node: Node, flags: number, mode: number | undefined): Opened {
     const { open } = node;
     if (open === undefined) {
       throw new Error(`node ${node.id} is not open`);
     }
     if (open.backing === "undecided") {
-      open.backing = backingFor(this.#overlay, node, open.file, flags);
+      open.backing = backingFor(this.#overlay, node, open.file, flags, mode);
       if (open.backing === undefined && !opensForChange(flags)) {
         giveSmallFile(this.#overlay, node, open.file);
       }
@@ -157,7 +158,7 @@ export class OpenFiles {
     }
     const cache = node.stalePages ? "drop" : "keep";
     node.stalePages &&= node.mappedUnseen;
-    return { handle: makeHandle(file.fd, HandleKind.paged), cache };
+    return { handle: makeHandle(file.fd, HandleKind.paged), cache, backing: undefined };
   }
 
   #close(open: OpenFile): void {

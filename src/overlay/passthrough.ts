@@ -17,15 +17,22 @@ const setIdBits = 0o6000;
 /**
  * For the first handle of a node, which is opened with these flags: the file it is passed through to, or undefined where the
  * kernel is to ask.
+ * @param mode of the file, where it is known
  */
-export function backingFor(overlay: Overlay, node: Node, file: LayerFile, flags: number): Backing | undefined {
+export function backingFor(
+  overlay: Overlay,
+  node: Node,
+  file: LayerFile,
+  flags: number,
+  mode: number | undefined,
+): Backing | undefined {
   if (overlay.passthrough === "off" || !file.passable || (overlay.volatile && (flags & OpenFlag.sync) !== 0)) {
     return undefined;
   }
   const ofLower = !node.upper || node.data !== undefined;
   const wanted = ofLower
     ? overlay.passthrough === "all" || overlay.upper === undefined
-    : isOrdinary(overlay, node, file);
+    : isOrdinary(overlay, node, mode ?? file.stat().mode);
   const id = wanted ? overlay.backing.open(file.fd) : undefined;
   return id === undefined ? undefined : { id, ofLower };
 }
@@ -34,8 +41,8 @@ export function backingFor(overlay: Overlay, node: Node, file: LayerFile, flags:
  * Whether nothing of an upper file has to be seen to at each write: an append-only file could be overwritten by a shared
  * mapping; and what is to become of set-id bits is not told as exactly as with other writes.
  */
-function isOrdinary(overlay: Overlay, node: Node, file: LayerFile): boolean {
-  return (file.stat().mode & setIdBits) === 0 && (protection(overlay, node) & Protection.append) === 0;
+function isOrdinary(overlay: Overlay, node: Node, mode: number): boolean {
+  return (mode & setIdBits) === 0 && (protection(overlay, node) & Protection.append) === 0;
 }
 
 /**

@@ -59,7 +59,9 @@ export class DirentWriter implements DirectorySink {
     // The padding to 8 bytes would else show the kernel an older reply.
     const end = at + direntSize + name.length;
     this.#used += size;
-    reply.bytes.fill(0, outHeaderSize + end, outHeaderSize + this.#used);
+    for (let byte = outHeaderSize + end; byte < outHeaderSize + this.#used; byte++) {
+      reply.bytes[byte] = 0;
+    }
   }
 }
 

@@ -97,7 +97,8 @@ export interface CreateRequest {
 
 /** struct fuse_create_in (16 bytes), name. */
 export function decodeCreate(request: RequestReader): CreateRequest {
-  return { ...decodeTmpfile(request), name: request.name(16) };
+  const { creation, open } = decodeTmpfile(request);
+  return { name: request.name(16), creation, open };
 }
 
 export type TmpfileRequest = Omit<CreateRequest, "name">;
