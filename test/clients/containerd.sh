@@ -87,16 +87,6 @@ make_image() {
     python3 "$here/oci.py" "$state/image.tar" localhost/day:1 "$state/base.tar" "$state/layer.tar" >"$state/image.chain"
 }
 
-# manifest TREE: without the times of the work itself
-manifest() {
-  python3 "$here/../rootfs/manifest.py" "$1" >"$state/manifest" && python3 -c 'import json, sys
-for line in sys.stdin:
-    entry = json.loads(line)
-    del entry["ctime"]
-    if int(entry["mtime"]) >= 1e9 * int(sys.argv[1]): del entry["mtime"]
-    print(entry)' "$since" <"$state/manifest"
-}
-
 imported() { here_ctr images import "$1" >&2 && here_ctr images ls --quiet; }
 
 # mounted SNAPSHOT [TYPE]: the tree, mounted as ctr says it is to be, or as this type

@@ -36,6 +36,16 @@ both() {
   report $status "$name ($(IFS=,; echo "${times[*]}"))"
 }
 
+# manifest TREE: all that is in it, without the times of the work itself, which began at $since
+manifest() {
+  python3 "$here/../rootfs/manifest.py" "$1" >"$state/manifest" && python3 -c 'import json, sys
+for line in sys.stdin:
+    entry = json.loads(line)
+    del entry["ctime"]
+    if int(entry["mtime"]) >= 1e9 * int(sys.argv[1]): del entry["mtime"]
+    print(entry)' "$since" <"$state/manifest"
+}
+
 # alone NAME SCRIPT [ARGUMENT...]: runs `SCRIPT inside STATE ARGUMENT...` and ends with its status. It has mounts and processes of its
 # own, which go with its first one, however this ends; and so does STATE, a new directory.
 alone() {
