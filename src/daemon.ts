@@ -17,6 +17,7 @@ import {
   lockPatience,
 } from "./mount/directories.ts";
 import { mountByFusermount } from "./mount/fusermount.ts";
+import { findGivenMount } from "./mount/given-mount.ts";
 import {
   adoptMount,
   cutConnection,
@@ -52,15 +53,18 @@ export interface MountHost {
 /** Milliseconds within which each thing that depends on others must have happened. */
 const patience = { ready: 20_000, sync: 20_000, users: 1_000, end: 20_000, cutEnd: 3_000 } as const;
 
+/** Where a mount is to be made; `device` is undefined for a plain user, for whom fusermount3 opens it. */
+interface Place {
+  readonly mountpoint: FoundDirectory;
+  readonly device: number | undefined;
+}
+
 /** All that has to be there before the mount, and that goes when the process does. */
 interface Prepared {
-  readonly mountpoint: FoundDirectory;
   readonly lowers: readonly DirectoryLayer[];
   readonly dataLowers: readonly DirectoryLayer[];
   readonly upper: DirectoryLayer | undefined;
   readonly work: DirectoryLayer | undefined;
-  /** Undefined for a plain user, for whom fusermount3 opens it. */
-  readonly device: number | undefined;
 }
 
 /**
@@ -71,11 +75,11 @@ interface Prepared {
  * @throws MountError with the sentence for the user; nothing is mounted then. The thread is still there
  */
 export async function runMount(asked: MountPlan, thread: ServingThread, host: MountHost): Promise<void> {
-  checkPrivilege(asked.transport);
+  const at = findPlace(asked);
   raiseDescriptorLimit();
-  const { plan, prepared } = prepareAsPossible(asked, host.log);
+  const { plan, prepared } = prepareAsPossible(asked, at, host.log);
   const readOnly = prepared.upper === undefined;
-  const { live, serve } = await mountBy(plan, prepared, thread, host.log);
+  const { live, serve } = await mountBy(plan, at, prepared, thread, host.log);
   const about = { mountpoint: live.path, transport: plan.transport };
   try {
     setUmask(0);
@@ -99,22 +103,33 @@ export async function runMount(asked: MountPlan, thread: ServingThread, host: Mo
   }
 }
 
+/** @returns a mount that somebody has made already, or the place for one */
+function findPlace({ transport, mountpoint }: MountPlan): LiveMount | Place {
+  const given = transport === "direct" ? findGivenMount(mountpoint) : undefined;
+  if (given !== undefined) {
+    return given;
+  }
+  checkPrivilege(transport);
+  return { mountpoint: findDirectory("mountpoint", mountpoint), device: mayMount() ? openDevice() : undefined };
+}
+
 async function mountBy(
   plan: MountPlan,
+  at: LiveMount | Place,
   prepared: Prepared,
   thread: ServingThread,
   log: Logger,
 ): Promise<UnservedMount> {
   const request = overlayRequest(prepared, plan, log);
   const readOnly = prepared.upper === undefined;
-  if (plan.transport === "fuse-native") {
+  if (plan.transport === "fuse-native" && "mountpoint" in at) {
     const { mountByFuseNative } = await import("./fuse-native-mount.ts");
-    if (prepared.device !== undefined) {
-      closeDescriptor(prepared.device);
+    if (at.device !== undefined) {
+      closeDescriptor(at.device);
     }
-    return mountByFuseNative(request, plan, prepared.mountpoint, readOnly, log);
+    return mountByFuseNative(request, plan, at.mountpoint, readOnly, log);
   }
-  const live = mountDirectly(prepared, plan.options, readOnly);
+  const live = "mountpoint" in at ? mountDirectly(at, plan.options, readOnly) : at;
   const settings = fuseSettings(plan.options);
   return {
     live,
@@ -126,28 +141,31 @@ async function mountBy(
 }
 
 /** What Veneer itself serves; by the way that this user has. */
-function mountDirectly({ device, mountpoint }: Prepared, options: MountOptions, readOnly: boolean): LiveMount {
+function mountDirectly({ device, mountpoint }: Place, options: MountOptions, readOnly: boolean): LiveMount {
   return device === undefined
     ? adoptMount(mountByFusermount(mountpoint, options, readOnly), mountpoint, options, false)
     : mountDirect(device, mountpoint, options, readOnly);
 }
 
 /** @returns the plan too that it came to: who only reads keeps out of the way of a mount that writes to the upper */
-function prepareAsPossible(plan: MountPlan, log: Logger): { plan: MountPlan; prepared: Prepared } {
+function prepareAsPossible(
+  plan: MountPlan,
+  at: LiveMount | Place,
+  log: Logger,
+): { plan: MountPlan; prepared: Prepared } {
   try {
-    return { plan, prepared: prepare(plan) };
+    return { plan, prepared: prepare(plan, at) };
   } catch (error) {
     const beside = error instanceof MountError && error.kind === "in-use" ? planBesideWriter(plan) : undefined;
     if (beside === undefined) {
       throw error;
     }
     log.warn({ upper: plan.options.upper }, "the upper is in use by another mount: it is read as the topmost lower");
-    return { plan: beside, prepared: prepare(beside) };
+    return { plan: beside, prepared: prepare(beside, at) };
   }
 }
 
-function prepare({ mountpoint: at, options }: MountPlan): Prepared {
-  const mountpoint = findDirectory("mountpoint", at);
+function prepare({ options }: MountPlan, at: LiveMount | Place): Prepared {
   const lowers = options.lowers.map((lower) => findDirectory("lowerdir", lower));
   const dataLowers = options.dataLowers.map((lower) => findDirectory("datadir", lower));
   const upper = options.upper === undefined ? undefined : findDirectory("upperdir", options.upper);
@@ -169,17 +187,15 @@ function prepare({ mountpoint: at, options }: MountPlan): Prepared {
     [pair?.upper, upper] as const,
     [pair?.work, work] as const,
   ]) {
-    if (layer !== undefined && directory !== undefined && !layer.isolated) {
-      checkOutside(mountpoint, directory);
+    if ("mountpoint" in at && layer !== undefined && directory !== undefined && !layer.isolated) {
+      checkOutside(at.mountpoint, directory);
     }
   }
   return {
-    mountpoint,
     lowers: lowerLayers,
     dataLowers: dataLayers,
     upper: pair?.upper,
     work: pair?.work,
-    device: mayMount() ? openDevice() : undefined,
   };
 }
 

@@ -1,28 +1,31 @@
 /**
  * The program of a mount in the background, as bin/veneer starts it: it has the caller's stderr until the mount is usable.
- * The first argument is the process that waits, the shell of that script. Descriptor 3 is a pipe to it, for one answer: the
+ * The first argument is the process that waits, the shell of that script. Descriptor 1 is a pipe to it, for one answer: the
  * exit code, as soon as the mount is usable or has failed, or "foreground" where the command is none for the background.
  */
 import { closeSync, writeSync } from "node:fs";
+import { namedDescriptor } from "../mount/given-mount.ts";
 import { ServingThread } from "../serving-thread.ts";
 import { descriptorsSharedWith } from "../sys/proc.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { argumentBytes, printSentence } from "./terminal.ts";
 
-const pipe = 3;
+/** On /dev/null from the start. */
+const nowhere = 0;
+const pipe = 1;
 let isAnswered = false;
 
 /** @throws an error of node:fs (EPIPE) where nobody waits any more */
 function answer(text: string): void {
   isAnswered = true;
   writeSync(pipe, text);
-  closeSync(pipe);
 }
 
-/** Whoever waits for the end of a pipe must not wait for this process. */
-function closeInherited(shell: number): void {
+/** Whoever waits for the end of a pipe must not wait for this process. A mount may be given by a descriptor, though. */
+function closeInherited(shell: number, args: readonly string[]): void {
+  const given = args.map(namedDescriptor);
   for (const fd of descriptorsSharedWith(shell)) {
-    if (fd > pipe) {
+    if (fd > 2 && !given.includes(fd)) {
       closeSync(fd);
     }
   }
@@ -40,9 +43,10 @@ async function run(args: readonly string[], thread: ServingThread): Promise<Outc
   const { serveMount } = await import("./serve.ts");
   startSession();
   return serveMount(command, thread, () => {
-    // 0 and 1 are on /dev/null from the start.
-    replaceDescriptor(2, 1);
+    replaceDescriptor(2, nowhere);
     answer("0");
+    // The shell waits for the end of the pipe.
+    replaceDescriptor(pipe, nowhere);
   });
 }
 
@@ -50,7 +54,7 @@ async function main(): Promise<void> {
   // Before everything else: the thread starts while all the rest is loaded and the arguments are read.
   const thread = new ServingThread();
   const [shell, ...args] = argumentBytes();
-  closeInherited(Number(shell));
+  closeInherited(Number(shell), args);
   const outcome = await run(args, thread).catch(outcomeOf);
   const { exitNow } = await import("../sys/exit.ts");
   if (outcome === "foreground") {

@@ -144,7 +144,7 @@ function entryOf(live: LiveMount, mounts: readonly MountEntry[]): MountEntry | u
 /**
  * Unmounts what lies uppermost at the mount's place, if that is the mount.
  * @param lazily also where it is busy: it vanishes now, and ends when its last user does
- * @returns `busy` where someone uses it, or another mount covers it
+ * @returns `busy` where someone uses it, or another mount covers it, or it is not this user's to unmount
  */
 export async function unmountLive(live: LiveMount, lazily: boolean): Promise<"gone" | "busy"> {
   if (!connectionLives(live.device)) {
@@ -165,7 +165,7 @@ export async function unmountLive(live: LiveMount, lazily: boolean): Promise<"go
   try {
     unmountByRight(entry.mountpoint, flags);
   } catch (error) {
-    if (isErrno(error, Errno.EBUSY)) {
+    if (isErrno(error, Errno.EBUSY, Errno.EPERM)) {
       return "busy";
     }
     // EINVAL: someone else was quicker.

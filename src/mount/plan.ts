@@ -11,7 +11,7 @@ export type Transport = (typeof transports)[number];
 
 export interface MountPlan {
   readonly transport: Transport;
-  /** As given: perhaps relative, perhaps `/dev/fd/N`. */
+  /** As given: perhaps relative, perhaps `/dev/fd/N`, which may be a mount that is there. */
   readonly mountpoint: string;
   /** Without those that are of no use. */
   readonly options: MountOptions;

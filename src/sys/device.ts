@@ -2,8 +2,10 @@
  * /dev/fuse, pipes and poll, for loops that must neither copy, nor throw, nor allocate: what fails answers a
  * negative errno.
  */
+import { Errno, isErrno } from "../errno.ts";
 import { type Address, check, declare, lastErrno, scratch } from "./libc.ts";
 import { OpenFlag, openAt, workingDirectory } from "./open.ts";
+import { statAt } from "./stat.ts";
 
 const readCall = declare<(fd: number, into: Buffer, size: number) => number>("long read(int, void*, size_t)");
 const writeCall = declare<(fd: number, from: Buffer, size: number) => number>("long write(int, void*, size_t)");
@@ -21,6 +23,24 @@ const POLLIN = 1;
 /** A new connection to FUSE. @throws FsError ENOENT (no such device: the module is missing), ENODEV, EACCES, EPERM */
 export function openFuseDevice(): number {
   return openAt(workingDirectory, "/dev/fuse", OpenFlag.readWrite);
+}
+
+/** The number of /dev/fuse (Documentation/admin-guide/devices.txt of Linux). */
+const fuseNumber = { major: 10, minor: 229 } as const;
+const typeMask = 0o170000;
+const characterDevice = 0o020000;
+
+/** Whether a descriptor, if there is one of that number, is open on a /dev/fuse, wherever that lies. */
+export function isFuseDevice(fd: number): boolean {
+  try {
+    const { mode, rdevMajor, rdevMinor } = statAt(fd, "");
+    return (mode & typeMask) === characterDevice && rdevMajor === fuseNumber.major && rdevMinor === fuseNumber.minor;
+  } catch (error) {
+    if (isErrno(error, Errno.EBADF)) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /**

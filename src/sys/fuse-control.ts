@@ -6,6 +6,7 @@ import { Errno, FsError, isErrno } from "../errno.ts";
 import { writePipe } from "./device.ts";
 import { type Address, check, declare, pathAddress, scratch, syscall } from "./libc.ts";
 import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./open.ts";
+import { readProcFile } from "./proc.ts";
 
 const poll = declare<(fds: Address, count: number, timeout: number) => number>(
   "int poll(intptr_t, unsigned long, int)",
@@ -22,6 +23,12 @@ export function connectionLives(device: number): boolean {
   scratch.words[1] = 0;
   check(poll(scratch.address, 1, 0), "poll");
   return ((scratch.words[1] >>> 16) & POLLERR) === 0;
+}
+
+/** The number of the connection behind an open /dev/fuse, as the minor number of its mount's device; undefined where the kernel does not tell. */
+export function connectionOf(device: number): number | undefined {
+  const told = /^fuse_connection:\s*(\d+)$/m.exec(readProcFile(`self/fdinfo/${device}`));
+  return told === null ? undefined : Number(told[1]);
 }
 
 /* Numbers from 424 on are the same on all architectures. */

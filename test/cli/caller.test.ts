@@ -42,7 +42,7 @@ describe("the command returns", () => {
 
   it("and keeps none of the caller's descriptors, whatever their numbers", async () => {
     const line =
-      'exec 4<lower/file 9<lower/file 40<lower/file 97<lower/file 800<lower/file; "$V" -o lowerdir=lower mnt';
+      'exec 3<lower/file 4<lower/file 9<lower/file 40<lower/file 97<lower/file 800<lower/file; "$V" -o lowerdir=lower mnt';
     expect(await stand.run("bash", "-c", line.replace('"$V"', veneerProgram))).toEqual(success);
     const open = [...descriptorsOf(stand.onlyProcess()).values()];
     expect(open.filter((target) => target.endsWith("/lower/file"))).toEqual([]);

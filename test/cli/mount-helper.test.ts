@@ -1,6 +1,7 @@
 /** As a helper of mount(8), of an fstab and of containerd: /sbin/mount.fuse.veneer, which is bin/veneer by another name. */
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Descriptors, descriptorsOf, Stand, veneerProgram } from "./stand.ts";
 
@@ -99,6 +100,73 @@ describe("the helper", () => {
     });
     expect(await helper("any", "absent", "-o", "remount,ro")).toMatchObject({ status: 35 });
     expect(await helper("any", "/proc", "-o", "remount,ro")).toMatchObject({ status: 35 });
+  });
+});
+
+describe("a mountpoint /dev/fd/N, which is the /dev/fuse of a mount that is there", () => {
+  const script = fileURLToPath(new URL("../support/given-fuse.py", import.meta.url));
+  const given = (number: number, mountpoint: string, ...command: string[]) =>
+    stand.run("python3", script, String(number), mountpoint, ...command);
+  const sources = () =>
+    readFileSync("/proc/self/mounts", "latin1")
+      .split("\n")
+      .filter((line) => line.includes(stand.path));
+
+  it.each([3, 7, 250])("is served, and nothing mounted: N=%d", async (number) => {
+    expect(await given(number, "mnt", veneerProgram, "-o", layers, `/dev/fd/${number}`)).toEqual(success);
+    const pid = stand.onlyProcess();
+    expect(sources()).toEqual([expect.stringMatching(/^given .*,default_permissions,allow_other/)]);
+    expect([...descriptorsOf(pid)].filter(([, target]) => target === "/dev/fuse")).toEqual([[number, "/dev/fuse"]]);
+    expect(await stand.shell("cat mnt/file && echo x >mnt/made && umount mnt && cat upper/made")).toEqual({
+      ...success,
+      stdout: "from the lower\nx\n",
+    });
+    expect(await stand.processesAfter(5_000)).toEqual([]);
+  });
+
+  it("is unmounted and ends by SIGTERM, as any mount; also in the foreground", async () => {
+    expect(await given(5, "mnt", veneerProgram, "-o", layers, "/dev/fd/5")).toEqual(success);
+    process.kill(stand.onlyProcess(), "SIGTERM");
+    expect(await stand.processesAfter(10_000)).toEqual([]);
+    expect(stand.mounts()).toEqual([]);
+    const line = `python3 ${script} 5 mnt "$V" -f -o ${layers} /dev/fd/5 2>log & until [ -e mnt/file ]; do sleep 0.05; done; umount mnt; wait $!; echo $?`;
+    expect(await stand.shell(line)).toEqual({ ...success, stdout: "0\n" });
+  });
+
+  it("by mount.fuse3 -o drop_privileges: the daemon has none", async () => {
+    symlinkSync(veneerProgram, join(stand.path, "veneer"));
+    const argv = ["any", "mnt", "-o", `drop_privileges,allow_other,${layers}`, "-t", "veneer"];
+    const path = `PATH=${stand.path}:/usr/sbin:/usr/bin:/sbin:/bin`;
+    expect(await stand.run("env", path, "mount.fuse3", ...argv)).toEqual(success);
+    const status = readFileSync(`/proc/${stand.onlyProcess()}/status`, "latin1");
+    expect(status).toMatch(/^CapEff:\t0+$/m);
+    expect(status).toMatch(/^CapBnd:\t0+$/m);
+    expect(
+      await stand.shell(
+        "echo x >>mnt/file; mkdir mnt/d; mv mnt/file mnt/d; ls mnt mnt/d; umount mnt; stat -c %F upper/file",
+      ),
+    ).toEqual({
+      ...success,
+      stdout: "mnt:\nd\n\nmnt/d:\nfile\ncharacter special file\n",
+    });
+    expect(await stand.processesAfter(5_000)).toEqual([]);
+  });
+
+  it("is refused where there is no such descriptor, or none that is mounted", async () => {
+    const refused = (sentence: string) => ({ status: 35, stdout: "", stderr: expect.stringContaining(sentence) });
+    expect(await given(5, "", veneerProgram, "-o", layers, "/dev/fd/5")).toEqual(
+      refused("by which nothing is mounted"),
+    );
+    expect(await given(5, "", veneerProgram, "-o", layers, "/dev/fd/300")).toEqual(refused("does not exist"));
+    expect(await stand.shell(`exec 5<lower/file; "$V" -o ${layers} /dev/fd/5`)).toEqual(refused("is not a directory"));
+    expect(await stand.processesAfter(3_000)).toEqual([]);
+  });
+
+  it("may still be a directory", async () => {
+    expect(await stand.shell(`exec 5<mnt; "$V" -o ${layers} /dev/fd/5; exec 5<&-; cat mnt/file; umount mnt`)).toEqual({
+      ...success,
+      stdout: "from the lower\n",
+    });
   });
 });
 
