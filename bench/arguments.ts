@@ -1,13 +1,12 @@
 /** The arguments of `npm run bench`. */
 import { parseArgs } from "node:util";
-import { fuseOverlayfs, type Peer, unionfsFuse, usualPeers, veneer, veneerByFuseNative } from "./peers.ts";
+import { fuseOverlayfs, type Peer, unionfsFuse, usualPeers, veneer } from "./peers.ts";
 
 export const help = `Usage: npm run bench -- [OPTION]...   (as root; bench/README.md says what is measured)
   --rounds N                        measurements of each workload and peer (5)
   --only REGEX                      only the workloads whose name matches
   --peers NAME,...                  only these
   --veneer NAME=OPTIONS             Veneer again, with further mount options (volatile, say); may be repeated
-  --fuse-native                     Veneer by that transport too, as veneer-fuse-native
   --fuse-overlayfs [NAME=]PROGRAM   another fuse-overlayfs, beside or (without NAME) instead of the one in the PATH;
                                     may be repeated
   --unionfs-fuse [NAME=]PROGRAM     the same for unionfs-fuse
@@ -45,7 +44,6 @@ export function readArguments(argv: readonly string[]): Order {
       only: { type: "string" },
       peers: { type: "string" },
       veneer: { type: "string", multiple: true, default: [] },
-      "fuse-native": { type: "boolean", default: false },
       "fuse-overlayfs": { type: "string", multiple: true, default: [] },
       "unionfs-fuse": { type: "string", multiple: true, default: [] },
       scratch: { type: "string", default: "/var/tmp" },
@@ -80,7 +78,6 @@ export function readArguments(argv: readonly string[]): Order {
     [
       ...usualPeers(),
       ...others.veneer.map(([name, options]) => veneer(name, options)),
-      ...(values["fuse-native"] ? [veneerByFuseNative()] : []),
       ...others["fuse-overlayfs"].map(([name, program]) => fuseOverlayfs(name, program)),
       ...others["unionfs-fuse"].map(([name, program]) => unionfsFuse(name, program)),
     ].map((peer) => [peer.name, peer]),
@@ -96,7 +93,6 @@ export function readArguments(argv: readonly string[]): Order {
     ...(values.only === undefined ? [] : [`--only '${values.only}'`]),
     ...(values.peers === undefined ? [] : [`--peers ${values.peers}`]),
     ...others.veneer.map(([name, options]) => `--veneer ${name}=${options}`),
-    ...(values["fuse-native"] ? ["--fuse-native"] : []),
     ...others["fuse-overlayfs"].map(([name]) => `--fuse-overlayfs ${name}=PROGRAM`),
     ...others["unionfs-fuse"].map(([name]) => `--unionfs-fuse ${name}=PROGRAM`),
   ].join(" ");

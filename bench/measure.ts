@@ -36,6 +36,12 @@ export async function measureAll(
       say(`${workload.name}: left out: ${why}`);
       continue;
     }
+    for (const { name, kind } of peers) {
+      if (kind === "fuse-native" && workload.notFuseNative !== undefined) {
+        omissions.push({ workload: workload.name, peer: name, why: workload.notFuseNative });
+        say(`${workload.name}, ${name}: left out: ${workload.notFuseNative}`);
+      }
+    }
     let rest = peers.filter((peer) => concerns(workload, peer));
     const found = new Map(rest.map((peer) => [peer, emptyFigures(workload, peer)]));
     for (let round = 1; round <= rounds; round++) {
@@ -63,6 +69,9 @@ export async function measureAll(
 
 /** Whether a workload means something with a peer. */
 function concerns(workload: Workload, peer: Peer): boolean {
+  if (peer.kind === "fuse-native" && workload.notFuseNative !== undefined) {
+    return false;
+  }
   return peer.name === "bare" ? workload.notBare === undefined : workload.onlyBare === undefined;
 }
 

@@ -67,13 +67,16 @@ export function veneer(name: string, options = ""): Peer {
 }
 
 /** The Veneer of this clone over libfuse 2. */
-export function veneerByFuseNative(): Peer {
+function veneerByFuseNative(): Peer {
   const { command: usual, ...direct } = veneer("veneer-fuse-native");
   const command = (layers: Layers, mountpoint: string) => [
     ...(usual(layers, mountpoint) ?? []),
     ...["--transport", "fuse-native"],
   ];
-  return { ...direct, kind: "fuse-native", command };
+  const addon = fileURLToPath(new URL("../../node_modules/fuse-native/package.json", import.meta.url));
+  const missing = () =>
+    direct.missing() ?? (existsSync(addon) ? undefined : "the package fuse-native is not installed");
+  return { ...direct, kind: "fuse-native", missing, command };
 }
 
 /** fuse-overlayfs, or what takes its options. @param program a name in PATH, or a path */
@@ -108,6 +111,7 @@ export function usualPeers(): Peer[] {
     bare,
     kernel,
     veneer("veneer"),
+    veneerByFuseNative(),
     fuseOverlayfs("fuse-overlayfs", "fuse-overlayfs"),
     unionfsFuse("unionfs-fuse", "unionfs-fuse"),
   ];

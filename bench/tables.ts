@@ -54,7 +54,7 @@ export function timeTable(comparison: Comparison): string {
 /** What the daemons needed: processor time and memory, and requests where they tell, in all and the most frequent. */
 export function daemonTable(comparison: Comparison): string {
   const peers = comparison.peers.filter(({ kind }) => kind !== "limit");
-  const counts = peers.filter(({ kind }) => kind === "veneer");
+  const counts = peers.filter(({ kind }) => kind === "veneer" || kind === "fuse-native");
   const figure = (quantity: "cpu" | "memory" | "requests", workload: string, peer: string, digits: number) =>
     comparison.figure(quantity, workload, peer)?.middle.toFixed(digits);
   const cell = (workload: string, { name }: PeerFacts) => {

@@ -33,6 +33,8 @@ export interface Workload {
   readonly copyUp?: "synced" | "volatile";
   /** Why it means nothing in a bare directory. */
   readonly notBare?: string;
+  /** Why it is left out over fuse-native. */
+  readonly notFuseNative?: string;
   /** It has to do with no overlay: for comparison. */
   readonly onlyBare?: true;
   /** It shows memory, and has no part in means. */

@@ -8,6 +8,8 @@ async function eachLayer(directory: string, { scale }: Materials): Promise<reado
   return Array.from({ length: scale.layers }, (_, index) => join(directory, String(index)));
 }
 
+const tooLong = "it takes very long there, and other workloads show why";
+
 export const reading: readonly Workload[] = [
   {
     name: "node -e 0",
@@ -20,11 +22,18 @@ export const reading: readonly Workload[] = [
   { name: "walk cold", lower: "source", cold: true, timed: async () => find },
   { name: "walk warm", lower: "source", prepare: async () => [find], timed: async () => find },
   { name: "read small files cold", lower: "source", cold: true, timed: async () => tar },
-  { name: "read small files warm", lower: "source", prepare: async () => [tar], timed: async () => tar },
+  {
+    name: "read small files warm",
+    lower: "source",
+    notFuseNative: tooLong,
+    prepare: async () => [tar],
+    timed: async () => tar,
+  },
   {
     name: "read small files, 4 processes at once",
     lower: "source",
     cold: true,
+    notFuseNative: tooLong,
     timed: async () => ({ ...tar, atOnce: 4 }),
   },
   { name: "absent names", lower: "many", timed: async ({ scale }) => call("absent", scale.files) },
@@ -43,6 +52,7 @@ export const reading: readonly Workload[] = [
   { name: "git status cold", lower: "repository", cold: true, needs: ["git"], timed: async () => gitStatus },
   {
     name: "git status warm",
+    notFuseNative: tooLong,
     lower: "repository",
     needs: ["git"],
     prepare: async () => [gitStatus],
@@ -68,5 +78,5 @@ export const manyLayers: readonly Workload[] = [
     notBare: oneDirectory,
     timed: async ({ scale }) => call("absent", scale.files),
   },
-  { name: "walk of known files", lower: "known", aside: true, timed: async () => find },
+  { name: "walk of known files", lower: "known", aside: true, notFuseNative: tooLong, timed: async () => find },
 ];
