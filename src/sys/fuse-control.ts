@@ -2,10 +2,10 @@
  * The control file system of FUSE (fusectl). It is reached by a mount of our own that is attached nowhere, as containers
  * and minimal systems don't have it at /sys/fs/fuse/connections.
  */
-import { Errno, FsError, isErrno } from "../errno.ts";
+import { FsError } from "../errno.ts";
 import { writePipe } from "./device.ts";
 import { type Address, check, declare, pathAddress, scratch, syscall } from "./libc.ts";
-import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./open.ts";
+import { closeDescriptor, OpenFlag, openAt } from "./open.ts";
 import { readProcFile } from "./proc.ts";
 
 const poll = declare<(fds: Address, count: number, timeout: number) => number>(
@@ -41,7 +41,7 @@ const FSCONFIG_CMD_CREATE = 6;
 /**
  * Ends a FUSE connection at once: whoever waits for an answer gets ECONNABORTED, and the daemon reads ENODEV.
  * @param connection the minor number of the mount's device
- * @throws FsError EACCES for who neither has CAP_SYS_ADMIN in the initial user namespace nor has mounted it, ENOENT (no such connection), ENOSYS (before Linux 5.2)
+ * @throws FsError EPERM (needs CAP_SYS_ADMIN in the initial user namespace), ENOENT (no such connection), ENOSYS (before Linux 5.2)
  */
 export function cutFuseConnection(connection: number): void {
   const root = openFusectl();
@@ -57,22 +57,8 @@ export function cutFuseConnection(connection: number): void {
   }
 }
 
-/** Where most systems have it mounted. Who may not mount it may yet cut what is his own there. */
-const usualPlace = "/sys/fs/fuse/connections";
-
 /** A descriptor of the root of fusectl. */
 function openFusectl(): number {
-  try {
-    return mountFusectl();
-  } catch (error) {
-    if (!isErrno(error, Errno.EPERM)) {
-      throw error;
-    }
-    return openAt(workingDirectory, usualPlace, OpenFlag.path | OpenFlag.directory);
-  }
-}
-
-function mountFusectl(): number {
   const context = check(syscall(FSOPEN, pathAddress("fusectl"), CLOEXEC, 0, 0, 0, 0), "fsopen");
   try {
     check(syscall(FSCONFIG, context, FSCONFIG_CMD_CREATE, 0, 0, 0, 0), "fsconfig");
