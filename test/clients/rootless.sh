@@ -36,8 +36,9 @@ make_user() {
   { cat /etc/group && echo "veneer-test:x:$uid:"; } >"$state/group"
   echo "veneer-test:$first:$count" >"$state/subids"
   mknod -m 666 "$state/fuse" c 10 229
-  mkdir "$state/program"
-  mount --bind "$PWD" "$state/program" && mount --make-rshared / && mount --bind "$state/fuse" /dev/fuse &&
+  # What may lie where he can't go, in root's home say.
+  mkdir "$state/program" "$state/bin" && : >"$state/bin/node"
+  mount --bind "$PWD" "$state/program" && mount --bind "$(readlink -f "$(command -v node)")" "$state/bin/node" && mount --make-rshared / && mount --bind "$state/fuse" /dev/fuse &&
     mount --bind "$state/passwd" /etc/passwd && mount --bind "$state/group" /etc/group &&
     mount --bind "$state/subids" /etc/subuid && mount --bind "$state/subids" /etc/subgid || return 1
   [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -70,7 +71,7 @@ CONF
 
 # As store.sh has it, but as the user.
 in_store() {
-  (cd "$state/$1/home" && setpriv --reuid $uid --regid $uid --clear-groups --inh-caps=-all env -i LC_ALL=C "PATH=$PATH" "HOME=$state/$1/home" \
+  (cd "$state/$1/home" && setpriv --reuid $uid --regid $uid --clear-groups --inh-caps=-all env -i LC_ALL=C "PATH=$state/bin:$PATH" "HOME=$state/$1/home" \
     "XDG_RUNTIME_DIR=$state/$1/run" "CONTAINERS_CONF=$state/$1/containers.conf" "CONTAINERS_STORAGE_CONF=$state/$1/storage.conf" "TMPDIR=$state/$1/tmp" "${@:2}")
 }
 

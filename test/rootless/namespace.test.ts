@@ -1,6 +1,6 @@
 /** The root of a user namespace, who mounts by mount(2) as root does. The oracle is the kernel's overlayfs with userxattr. */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type OverlayKind, veneerProgram } from "../support/overlay.ts";
+import type { OverlayKind } from "../support/overlay.ts";
 import { describeTree, file, type Snapshot, type Tree } from "../support/tree.ts";
 import { UserStand } from "../support/user.ts";
 import { above, below, play, steps } from "./outcomes.ts";
@@ -32,12 +32,12 @@ async function mounted<T>(kind: OverlayKind, layers: Layers, work: () => Promise
   if (kind === "kernel") {
     await stand.run("mount", "-t", "overlay", "overlay", "-o", `userxattr,${line}`, "mnt");
   } else {
-    await stand.run(veneerProgram, "mount", "-o", line, "mnt");
+    await stand.run(stand.veneer, "mount", "-o", line, "mnt");
   }
   try {
     return await work();
   } finally {
-    await (kind === "kernel" ? stand.run("umount", "mnt") : stand.run(veneerProgram, "umount", "mnt"));
+    await (kind === "kernel" ? stand.run("umount", "mnt") : stand.run(stand.veneer, "umount", "mnt"));
   }
 }
 
@@ -155,8 +155,8 @@ test("the mount is for all users of the namespace, and its files are served by t
 test("options that need trusted xattrs are named and ignored", async () => {
   await makeUpper("upper");
   const options = "lowerdir=above,upperdir=upper,workdir=upper.work,redirect_dir=on,metacopy=on,index=on";
-  const result = await stand.sys.run([veneerProgram, "mount", "-o", options, "mnt"], { cwd: stand.home });
-  await stand.run(veneerProgram, "umount", "mnt");
+  const result = await stand.sys.run([stand.veneer, "mount", "-o", options, "mnt"], { cwd: stand.home });
+  await stand.run(stand.veneer, "umount", "mnt");
   const why = "which does not go with userxattr, as it is implied for all but root";
   expect(result).toEqual({
     status: 0,

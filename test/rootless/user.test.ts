@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RunResult } from "../support/agent.ts";
 import { daemonOf, endsWithin } from "../support/daemon.ts";
-import { refuses, veneerProgram } from "../support/overlay.ts";
+import { refuses } from "../support/overlay.ts";
 import { runOk } from "../support/programs.ts";
 import { dir, file } from "../support/tree.ts";
 import { UserStand } from "../support/user.ts";
@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 function veneer(...args: readonly string[]): Promise<RunResult> {
-  return stand.sys.run([veneerProgram, ...args], { cwd: stand.home, timeout: 25 });
+  return stand.sys.run([stand.veneer, ...args], { cwd: stand.home, timeout: 25 });
 }
 
 /** Of the mount as he sees it; undefined where there is none. */
@@ -107,7 +107,7 @@ test("the mount of another user is not his to unmount", async () => {
   await mount();
   const other = ["setpriv", "--reuid", "1", "--regid", "1", "--clear-groups", "--inh-caps=-all"];
   const pid = stand.sys.pid;
-  const inside = ["nsenter", `--mount=/proc/${pid}/ns/mnt`, ...other, veneerProgram, "umount", stand.at("mnt")];
+  const inside = ["nsenter", `--mount=/proc/${pid}/ns/mnt`, ...other, stand.veneer, "umount", stand.at("mnt")];
   const refused = await stand.host.run(inside, { timeout: 25 });
   expect(refused).toEqual({ status: 36, stdout: "", stderr: expect.stringMatching(/unmounting .* is not permitted/) });
   expect(await mountLine()).toBeDefined();
@@ -132,9 +132,7 @@ test.each([
 });
 
 test("where fusermount3 is not installed one sentence says so", async () => {
-  const node = process.execPath.replace(/\/[^/]*$/, "");
-  await stand.sys.symlink(`${node}/node`, stand.at("node"));
-  const argv = ["env", `PATH=${stand.home}`, veneerProgram, "mount", "-o", layers, "mnt"];
+  const argv = ["env", `PATH=${stand.at("../bin")}`, stand.veneer, "mount", "-o", layers, "mnt"];
   const refused = await stand.sys.run(argv, { cwd: stand.home });
   expect(refused.status).toBe(36);
   expect(refused.stderr).toMatch(/^veneer: fusermount3 is not installed: install it .*\n$/);
@@ -202,7 +200,7 @@ test("with xattr_permissions=2 what comes up keeps owner and type, which he can'
   expect(await stand.sys.run(["sh", "-c", "echo >>mnt/file"], { cwd: stand.home })).toMatchObject({
     stderr: expect.stringContaining("Operation not permitted"),
   });
-  await stand.run(veneerProgram, "umount", "mnt");
+  await stand.run(stand.veneer, "umount", "mnt");
   await mount(`${layers},xattr_permissions=2`);
   expect(await stand.run("sh", "-c", lines)).toBe(
     "mnt/d 0 600 character special file\nmnt/directory 12345 755 directory\nmnt/file 0 666 regular file\n" +

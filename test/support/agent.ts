@@ -281,15 +281,15 @@ function replace(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? { $big: String(value) } : value;
 }
 
-/**
- * A new agent, as root with umask 022 and cwd `/`. A call that takes over 30 s kills it and fails.
- * @param before words of a command that makes it something else, and starts the agent in its place
- */
-export function startAgent(before: readonly string[] = []): Agent {
-  return startCalls<Agent>(agentScript, agentLimitMs, before);
+/** A new agent, as root with umask 022 and cwd `/`. A call that takes over 30 s kills it and fails. */
+export function startAgent(): Agent {
+  return startCalls<Agent>(agentScript, agentLimitMs);
 }
 
-/** A process that makes the calls of an agent and those that `script` adds; one that takes over `limitMs` kills it and fails. */
+/**
+ * A process that makes the calls of an agent and those that `script` adds; one that takes over `limitMs` kills it and fails.
+ * @param before words of a command that starts it, and makes somebody else of it
+ */
 export function startCalls<A extends Agent>(script: string, limitMs: number, before: readonly string[] = []): A {
   const agent = new AgentProcess(script, limitMs, before);
   return new Proxy({} as A, {

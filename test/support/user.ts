@@ -1,10 +1,13 @@
 /** A plain user, as himself and as root of a user namespace, with a place of his own and mounts that nobody else sees. */
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Agent, startAgent } from "./agent.ts";
+import { fileURLToPath } from "node:url";
+import { type Agent, startAgent, startCalls } from "./agent.ts";
 import { runOk } from "./programs.ts";
 import { makeScratch, removeScratch } from "./scratch.ts";
 import { type Described, describeTree, type Tree } from "./tree.ts";
+
+const repository = fileURLToPath(new URL("../..", import.meta.url));
 
 export const user = { uid: 12345, gid: 12345 } as const;
 
@@ -28,25 +31,36 @@ export class UserStand {
 
   static async start(standing: Standing): Promise<UserStand> {
     const scratch = makeScratch();
-    const home = join(scratch, "home");
-    mkdirSync(home);
-    chownSync(home, user.uid, user.gid);
+    const at = (name: string): string => join(scratch, name);
+    for (const directory of ["home", "repository", "bin"]) {
+      mkdirSync(at(directory));
+    }
+    chownSync(at("home"), user.uid, user.gid);
+    writeFileSync(at("bin/node"), "");
     // As most systems have it, whatever this one says.
-    const device = join(scratch, "fuse");
-    await runOk(["mknod", device, "c", "10", "229"]);
-    chmodSync(device, 0o666);
+    await runOk(["mknod", at("fuse"), "c", "10", "229"]);
+    chmodSync(at("fuse"), 0o666);
     // fusermount3 wants users to have a name.
-    const passwd = join(scratch, "passwd");
-    writeFileSync(
-      passwd,
-      `${readFileSync("/etc/passwd", "latin1")}veneer-test:x:${user.uid}:${user.gid}::${home}:/bin/sh\n`,
-      "latin1",
-    );
-    const fork = standing === "user" ? "" : "unshare --user --map-root-user --mount --propagation private --";
+    const entry = `veneer-test:x:${user.uid}:${user.gid}::${at("home")}:/bin/sh\n`;
+    writeFileSync(at("passwd"), readFileSync("/etc/passwd", "latin1") + entry, "latin1");
+    const binds = [
+      [at("fuse"), "/dev/fuse"],
+      [at("passwd"), "/etc/passwd"],
+      // They may lie where he can't go, in root's home say.
+      [repository, at("repository")],
+      [process.execPath, at("bin/node")],
+    ].map(([from, to]) => `mount --bind '${from}' '${to}'`);
     const ids = `--reuid ${user.uid} --regid ${user.gid} --clear-groups --inh-caps=-all`;
-    const line = `mount --bind ${device} /dev/fuse && mount --bind ${passwd} /etc/passwd && exec setpriv ${ids} ${fork} "$@"`;
-    const sys = startAgent(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", line, "sh"]);
-    return new UserStand(scratch, home, sys);
+    const fork = standing === "user" ? "" : "unshare --user --map-root-user --mount --propagation private --";
+    const line = `${binds.join(" && ")} && PATH=${at("bin")}:$PATH exec setpriv ${ids} ${fork} "$@"`;
+    const before = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", line, "sh"];
+    const sys = startCalls<Agent>(at("repository/test/support/agent.py"), 30_000, before);
+    return new UserStand(scratch, at("home"), sys);
+  }
+
+  /** The program to test, where he can reach it. */
+  get veneer(): string {
+    return process.env.VENEER_TEST_BIN ?? join(this.#scratch, "repository/bin/veneer");
   }
 
   /** A path in his place, absolute. */
