@@ -63,7 +63,7 @@ export function copyUp(
 
 function copyUpLower(overlay: Overlay, node: Node, data: DataWanted): void {
   overlay.writable();
-  if (!isRemoved(node) && node.link !== undefined) {
+  if (node.link !== undefined) {
     copyUp(overlay, node.link.parent);
   }
   const from = overlay.place(node);

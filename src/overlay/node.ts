@@ -7,11 +7,11 @@
  * - An upper file has a lower part as long as its data are not in the upper.
  * - The upper object of a node lies at its merged path, so upper paths follow from names alone. An indexed file lies in
  *   the index; of its names only those are in the upper that were linked there.
- * - A node has a name, or is the root, or is removed; a removed node has an anchor.
+ * - A node has a name, or is the root, or is removed; a removed node of the upper has an anchor.
  */
 
 import type { BackingId } from "../contract/backing.ts";
-import { FileType, type Name, type NodeId } from "../contract/ids.ts";
+import { FileType, type Name, type NodeId, rootNodeId } from "../contract/ids.ts";
 import type { Gate } from "../contract/slow.ts";
 import type { Layer, LayerFile, LayerPath, Place, WritableLayer } from "../layer/layer.ts";
 
@@ -225,7 +225,7 @@ export class Node {
     this.#setRarity("indexed", value);
   }
 
-  /** Keeps a removed object reachable. */
+  /** Keeps a removed object of the upper reachable: one of a lower stays where it is. */
   get anchor(): WritableLayer | undefined {
     return this.#rarities?.anchor;
   }
@@ -271,7 +271,7 @@ export function isMerged(node: Node): boolean {
 
 /** An object without a name: unlinked or removed while in use, or never named (O_TMPFILE). */
 export function isRemoved(node: Node): boolean {
-  return node.anchor !== undefined;
+  return node.link === undefined && node.id !== rootNodeId;
 }
 
 /** The path of a name in a directory, which may be the root (""). */

@@ -100,10 +100,10 @@ class Reach {
 
 /**
  * Keeps the object of a node reachable when its last known name is about to go: the kernel, or an open file, may still
- * hold it. Called before the change on disk.
+ * hold it. One of a lower goes nowhere. Called before the change on disk.
  */
 export function keepReachable(overlay: Overlay, node: Node): Reach {
-  if (node.moreLinks !== undefined) {
+  if (node.moreLinks !== undefined || !node.upper) {
     return new Reach(undefined);
   }
   const { layer, path } = overlay.place(node);
