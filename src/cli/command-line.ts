@@ -124,7 +124,7 @@ export function parseCommandLine(args: readonly string[], version: string): CliC
     .description("mount layers; returns when the mount is usable")
     .argument(
       "[mountpoint...]",
-      "an existing directory; before it a source, as mount(8) gives one, is taken and ignored",
+      "an existing directory; before it a source, as mount(8) gives one, which only shows in the mount table",
     )
     .usage("[options] [source] <mountpoint>")
     .option("-o <options>", "mount options, see below", collect, [])
@@ -209,8 +209,8 @@ interface HelperFlags {
 
 /** @param positionals one or two: the mountpoint is the last */
 function mountCommand(positionals: readonly string[], flags: MountFlags): MountCommand | RemountCommand {
-  const parsed = parseOptions(flags.o);
-  const mountpoint = positionals.at(-1);
+  const [mountpoint, source] = positionals.toReversed();
+  const parsed = parseOptions(flags.o, source === "" ? undefined : source);
   if (mountpoint === undefined || mountpoint === "") {
     throw new OptionError("the mountpoint is missing: veneer mount -o OPTIONS MOUNTPOINT");
   }

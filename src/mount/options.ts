@@ -209,9 +209,10 @@ function ignore(): void {
 
 /**
  * Reads all `-o` arguments as one list, in order; a later option wins over an earlier one.
+ * @param source what the mount table shows, unless `fsname` says something else
  * @throws OptionError with the sentence for the user: a value missing, superfluous or senseless
  */
-export function parseOptions(texts: readonly string[]): MountOptions {
+export function parseOptions(texts: readonly string[], source = "veneer"): MountOptions {
   const draft: Draft = {
     layers: new LayerArguments(),
     upper: undefined,
@@ -220,7 +221,7 @@ export function parseOptions(texts: readonly string[]): MountOptions {
     propagation: 0,
     allowOther: undefined,
     maxRead: undefined,
-    source: "veneer",
+    source,
     subtype: "veneer",
     entryTimeout: undefined,
     attrTimeout: undefined,

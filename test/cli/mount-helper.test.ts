@@ -43,6 +43,40 @@ describe("mount(8)", () => {
     });
   });
 
+  it("mounts by mount -a what is not mounted, remounts it by its line, and unmounts it, as with the kernel's overlayfs", async () => {
+    const { path } = stand;
+    mkdirSync(join(path, "kernel"));
+    const kernel = `lowerdir=${path}/lower,upperdir=${path}/kernel/upper,workdir=${path}/kernel/work`;
+    const fstab = `none ${path}/kernel/mnt overlay ${kernel} 0 0
+      none ${path}/mnt fuse.veneer ${layers.replaceAll("=", `=${path}/`)},noatime 0 0\n`;
+    writeFileSync(join(path, "fstab"), fstab);
+    const seen = (at: string) => `findmnt -n -o SOURCE,VFS-OPTIONS --mountpoint $PWD/${at}`;
+    const line = `mkdir kernel/upper kernel/work kernel/mnt; M="mount --fstab fstab"
+      $M -a && $M -a && $M -a -t fuse.veneer; echo $?; ${seen("kernel/mnt")}; ${seen("mnt")}
+      for at in kernel/mnt mnt; do $M -o remount,ro $PWD/$at; echo $?; touch $at/x 2>/dev/null; echo $?; ${seen("$at")}
+        $M -o remount,rw $PWD/$at; echo $?; touch $at/x; ${seen("$at")}; umount $PWD/$at; echo $?; mountpoint -q $at; echo $?; done
+      $M $PWD/mnt && ls mnt && umount mnt`;
+    const ofOne = (flags: string) => `0\n1\nnone   ro,${flags}\n0\nnone   rw,${flags}\n0\n32\n`;
+    const both = `0\nnone   rw,relatime\nnone   rw,noatime\n${ofOne("relatime")}${ofOne("noatime")}file\nx\n`;
+    expect(await withHelper(line)).toEqual({ ...success, stdout: both });
+  });
+
+  it("mounts for a plain user a line that lets him", async () => {
+    const { path } = stand;
+    writeFileSync(
+      join(path, "fstab"),
+      `none ${path}/mnt fuse.veneer noauto,user,${layers.replaceAll("=", `=${path}/`)} 0 0\n`,
+    );
+    // As most systems have /dev/fuse; and fusermount3 wants users to have a name.
+    const line = `chmod 755 . && chown -R 4242:4242 lower upper work mnt
+      { cat /etc/passwd; echo "veneer-test:x:4242:4242::/:/bin/sh"; } >passwd && mknod -m 666 fuse c 10 229
+      mount --bind passwd /etc/passwd && mount --bind fuse /dev/fuse && mount --bind fstab /etc/fstab
+      setpriv --reuid 4242 --regid 4242 --clear-groups sh -c "mount $PWD/mnt && cat mnt/file && echo his >mnt/new; findmnt -n -o OPTIONS mnt; umount $PWD/mnt"
+      stat -c "%u %n" upper/*`;
+    const options = "rw,nosuid,nodev,noexec,relatime,user_id=4242,group_id=4242,default_permissions";
+    expect(await withHelper(line)).toEqual({ ...success, stdout: `from the lower\n${options}\n4242 upper/new\n` });
+  });
+
   it("says why it can't", async () => {
     expect(await withHelper("mount -t fuse.veneer any mnt -o lowerdir=/absent; echo $?; mountpoint -q mnt")).toEqual({
       status: 32,
