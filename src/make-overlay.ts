@@ -35,6 +35,7 @@ export function makeOverlay(request: OverlayRequest, log: Logger, services: Tran
     fsync: request.fsync,
     self: ownIds(),
     userXattr: request.userXattr,
+    inheritsAcls: request.presentation?.acls !== false,
     passthrough: request.passthrough,
     log,
     ...services,

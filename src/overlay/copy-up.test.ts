@@ -49,6 +49,7 @@ function mount(fsync: SyncMode, wrap = (layer: WritableLayer) => layer): void {
     dataLowers: [],
     features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
     self: { uid: 0, gid: 0 },
+    inheritsAcls: true,
     userXattr: false,
     log: silent,
     jobs: { start: (job, done) => jobs.push({ job, done }) },

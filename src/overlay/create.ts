@@ -59,13 +59,14 @@ export function create(
   requireWritable(overlay, parent);
   const replacesWhiteout = prepareName(overlay, parent, name) === "whited-out";
   const place: Place<WritableLayer> = { layer: upper, path: overlay.nodes.upperPathOf(parent, name) };
-  const acl = object.type === FileType.symlink ? undefined : defaultAcl(overlay, parent);
+  const storedAcl = object.type === FileType.symlink ? undefined : defaultAcl(overlay, parent);
+  const acl = overlay.inheritsAcls ? storedAcl : undefined;
   const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
   const isDirectory = object.type === FileType.directory;
   const prefersOpaque = isDirectory && parent.lowers.length > 0 && lowersNeverChange(overlay);
   let file: LayerFile | undefined;
   try {
-    if (!replacesWhiteout && !upper.overridesStat && isSelf(overlay, caller)) {
+    if (!replacesWhiteout && !upper.overridesStat && isSelf(overlay, caller) && acl === storedAcl) {
       // Made in its directory by the daemon's own user, the file system itself applies setgid and the default ACL.
       file = make(place, object, mode);
       if (prefersOpaque) {
@@ -113,7 +114,7 @@ export function createUnnamed(overlay: Overlay, parent: Node, creation: Creation
   requireWritable(overlay, parent);
   // As Linux overlayfs does: the file may get a name there, which must not fail for what the directory lacks.
   copyUp(overlay, parent);
-  const acl = defaultAcl(overlay, parent);
+  const acl = overlay.inheritsAcls ? defaultAcl(overlay, parent) : undefined;
   const mode = acl === undefined ? creation.mode & ~creation.umask : creation.mode;
   const file = work.layer.createUnnamedFile(work.stagingPath, 0o600);
   let anchor: WritableLayer | undefined;

@@ -63,6 +63,7 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
       dataLowers: [],
       features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
       self: { uid: 0, gid: 0 },
+      inheritsAcls: true,
       userXattr: false,
       log: silent,
       jobs: noJobs,

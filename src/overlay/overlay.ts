@@ -37,6 +37,8 @@ export interface OverlayOptions {
   readonly self: Pick<Caller, "uid" | "gid">;
   /** Marks are kept in user.overlay.* instead of trusted.overlay.*. */
   readonly userXattr: boolean;
+  /** Whether new objects inherit the default ACL of their directory. */
+  readonly inheritsAcls: boolean;
   readonly log: Logger;
   readonly jobs: JobRunner;
   readonly notifier: Notifier;
@@ -62,6 +64,7 @@ export class Overlay {
   readonly lowers: readonly Layer[];
   readonly dataLowers: readonly Layer[];
   readonly features: Features;
+  readonly inheritsAcls: boolean;
   readonly self: Pick<Caller, "uid" | "gid">;
   /** Nothing is ever synced. */
   readonly volatile: boolean;
@@ -90,6 +93,7 @@ export class Overlay {
     this.dataLowers = options.dataLowers;
     this.originLayers = new OriginLayers(options.lowers);
     this.self = options.self;
+    this.inheritsAcls = options.inheritsAcls;
     this.volatile = options.fsync === "volatile";
     this.marks = markNames(options.userXattr);
     this.log = options.log;

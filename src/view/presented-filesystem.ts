@@ -156,8 +156,7 @@ export class PresentedFilesystem implements Filesystem {
   }
 
   getXattr(node: NodeId, name: Name): Buffer | undefined {
-    this.#presenter.requireXattr(name);
-    const value = this.#stored.getXattr(node, name);
+    const value = this.#presenter.mayHave(name) ? this.#stored.getXattr(node, name) : undefined;
     return value && this.#presenter.shownXattr(name, value);
   }
 

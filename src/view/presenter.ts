@@ -51,10 +51,18 @@ export class Presenter {
     };
   }
 
-  /** @throws ENOSYS, after which the kernel asks for none any more, and EOPNOTSUPP where this one can't be */
-  requireXattr(name: Name): void {
+  /**
+   * Whether there can be one of this name. For permissions the kernel asks for ACLs, and must hear that there is none.
+   * @throws ENOSYS where there are none at all, after which the kernel asks for none any more
+   */
+  mayHave(name: Name): boolean {
     this.requireXattrs();
-    if (!this.#how.acls && isAcl(name)) {
+    return this.#how.acls || !isAcl(name);
+  }
+
+  /** @throws ENOSYS as `mayHave`, and EOPNOTSUPP where this one can't be */
+  requireXattr(name: Name): void {
+    if (!this.mayHave(name)) {
       throw new FsError(Errno.EOPNOTSUPP, "no ACLs in this mount");
     }
   }

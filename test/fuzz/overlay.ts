@@ -62,6 +62,7 @@ function overlayOver(
     fsync: "auto",
     self: { uid: 0, gid: 0 },
     userXattr: request.userXattr ?? false,
+    inheritsAcls: true,
     log: emptyLog,
     jobs: { start: request.startJob },
     notifier: { attributesChanged: () => undefined, listingChanged: () => undefined, dataRead: () => undefined },

@@ -118,4 +118,16 @@ describe("xattrs", () => {
       "# file: mnt/file\nuser.a\n\nsetfacl: mnt/file: Operation not supported\n",
     );
   });
+
+  it("noacl: default ACLs are not inherited, by nobody; modes alone say who may do what", async () => {
+    const shared = "chmod 777 lower/d; setfacl -d -m u:7:rwx lower/d; setfacl -m u:100007:- lower/d";
+    const make = "umask 027; touch mnt/d/$0.f; mkdir mnt/d/$0.d";
+    const lines = `sh -c '${make}' root; ${asUser} sh -c '${make}' user; stat -c '%n %a' mnt/d mnt/d/*
+      getfacl -n -s -R upper/d | grep : | grep -v '^#'`;
+    expect(await inMount("noacl", `mkdir lower/d; ${shared}; chmod g=rwx lower/d`, lines)).toBe(
+      "mnt/d 777\nmnt/d/root.d 750\nmnt/d/root.f 640\nmnt/d/user.d 750\nmnt/d/user.f 640\n" +
+        "user::rwx\nuser:100007:---\ngroup::rwx\nmask::rwx\nother::rwx\n" +
+        "default:user::rwx\ndefault:user:7:rwx\ndefault:group::rwx\ndefault:mask::rwx\ndefault:other::rwx\n",
+    );
+  });
 });
