@@ -13,9 +13,10 @@ export function mayMount(): boolean {
 /** @throws MountError for root without the capability, whom fusermount3 does not help; and over fuse-native, which mounts by itself */
 export function checkPrivilege(transport: Transport): void {
   if (!mayMount() && (ownIds().uid === 0 || transport === "fuse-native")) {
+    const what = transport === "direct" ? "mounting" : `mounting by ${transport}`;
     throw new MountError(
       "permission",
-      "mounting needs the capability CAP_SYS_ADMIN: run veneer as root (in a container, give it --cap-add SYS_ADMIN)",
+      `${what} needs the capability CAP_SYS_ADMIN: run veneer as root (in a container, give it --cap-add SYS_ADMIN)`,
     );
   }
 }

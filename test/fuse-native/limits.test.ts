@@ -2,9 +2,23 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Stand } from "../cli/stand.ts";
+import { Stand, veneerProgram } from "../cli/stand.ts";
 import { type Agent, startAgent } from "../support/agent.ts";
 import { refuses } from "../support/overlay.ts";
+import { UserStand } from "../support/user.ts";
+
+test("Plain users", async () => {
+  const plain = await UserStand.start("user");
+  await plain.build("l", {});
+  await plain.build("m", {});
+  const mount = [veneerProgram, "mount", "--transport", "fuse-native", "-o", "lowerdir=l", "m"];
+  const { status, stderr } = await plain.sys.run(mount, { cwd: plain.home, timeout: 25 });
+  await plain.end();
+  expect(stderr).toMatch(
+    /^veneer: mounting by fuse-native needs the capability CAP_SYS_ADMIN: run veneer as root .*\n$/,
+  );
+  expect(status).toBe(36);
+});
 
 describe("what can't be done over fuse-native", () => {
   let stand: Stand;
@@ -148,6 +162,11 @@ describe("what can't be done over fuse-native", () => {
     await sys.msync(mapping);
     expect((await sys.lstat(`${mnt}/d/f`)).mtime).toBeGreaterThan(0n);
     expect(readFileSync(`${upper}/d/f`, "latin1")).toBe("AB23456789");
+    await sys.truncate(fd, 1 << 20);
+    const again = await sys.open(`${mnt}/d/f`, "O_RDONLY");
+    const start = (await counted()) ?? 0;
+    expect((await sys.read(again, 1 << 20)).length).toBe(1 << 20);
+    expect(((await counted()) ?? 0) - start).toBeGreaterThanOrEqual(8);
   });
 
   test("Removed directories", async () => {
