@@ -42,7 +42,7 @@ in_store() {
 }
 here_ctr() { in_store "$store" ctr "$@"; }
 run_box() { here_ctr run --runc-root /run/runc "$@"; }
-in_container() { here_ctr task exec --exec-id "exec-$RANDOM" box sh -c "$1"; }
+in_container() { here_ctr task exec --exec-id "exec-$RANDOM" "${2-box}" sh -c "$1"; }
 
 start_snapshotter() {
   npx rolldown test/clients/snapshotter/main.ts --platform node --format cjs --file "$state/snapshotter.cjs" >"$state/why" 2>&1 || return
@@ -137,7 +137,9 @@ survived() {
   in_container 'echo kept >>/srv/new; cat /srv/new' && here_ctr task ls | awk '$1 == "box" { print $3 }'
 }
 
-ended() { here_ctr task delete --force box; echo $?; }
+ended() { here_ctr task delete --force "${1-box}"; echo $?; }
+started_again() { here_ctr task start --detach --null-io "${1-box}" >&2; }
+restarted() { started_again && in_container 'cat /srv/new; ls -A /srv' && ended; }
 
 # The upper that Veneer wrote, as the kernel's overlayfs and as Veneer read it.
 upper_read_by() {
@@ -159,6 +161,31 @@ at_once() {
     jobs+=($!)
   done
   for number in "${jobs[@]}"; do wait "$number" && echo done; done
+}
+
+# What containerd makes of a container whose shim is gone: it is ended, and unmounted.
+shim_killed() {
+  local init
+  run_box --detach --null-io localhost/day:1 orphan sleep 1000 && in_container 'echo kept >/srv/kept' orphan || return
+  init=$(here_ctr task ls | awk '$1 == "orphan" { print $2 }')
+  kill -KILL "$(cut -d ' ' -f 4 "/proc/$init/stat")"
+  for _ in {1..100}; do
+    grep -q -F /orphan/rootfs /proc/self/mountinfo || break
+    sleep 0.1
+  done
+  grep -c -F /orphan/rootfs /proc/self/mountinfo
+  ended orphan && started_again orphan && in_container 'cat /srv/kept' orphan && ended orphan && here_ctr container rm orphan
+}
+
+# A container whose file system is gone ends like any other, and has what it wrote when it is started again.
+daemon_killed() {
+  local store=veneer file
+  run_box --detach --null-io localhost/day:1 lasting sleep 1000 && in_container 'echo kept >/srv/kept' lasting || return
+  for file in $(grep -l -a -F /lasting/rootfs /proc/[0-9]*/cmdline); do
+    ! grep -q -a daemon-process "$file" || kill -KILL "${file//[!0-9]/}"
+  done
+  ! in_container 'cat /srv/kept' lasting && ended lasting && started_again lasting && in_container 'cat /srv/kept' lasting | grep kept && ended lasting &&
+    here_ctr container rm lasting
 }
 
 removed() {
@@ -191,10 +218,16 @@ both "diff: a layer" diffed
 both "commit as an image, run it" committed
 both "containerd killed and started again" survived
 both "kill" ended
+both "start again" restarted
 both "the kernel reads what Veneer wrote" upper_read_by
 both "commit as a snapshot, prepare another on it" snapshot_committed
 both "run --read-only" read_only
-[ "$short" = --short ] || both "eight containers at once" at_once
+if [ "$short" != --short ]; then
+  both "eight containers at once" at_once
+  both "a shim is killed" shim_killed
+  daemon_killed >"$state/why" 2>&1
+  report $? "a daemon is killed"
+fi
 both "rm" removed
 for _ in {1..100}; do
   remains >"$state/why"
