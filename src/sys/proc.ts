@@ -11,7 +11,9 @@ const initialUserNamespace = "user:[4026531837]";
 
 /** Whether this process is in another user namespace than the machine's own, so that root there is not root here. */
 export function isInUserNamespace(): boolean {
-  return readlinkSync("/proc/self/ns/user") !== initialUserNamespace;
+  // There is no such file where the kernel was built without them.
+  const own = ifPresent(() => readlinkSync("/proc/self/ns/user"));
+  return own !== undefined && own !== initialUserNamespace;
 }
 
 /** Of the processes whose main thread has this name (comm, at most 15 bytes) the one that was started last. */
