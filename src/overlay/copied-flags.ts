@@ -25,7 +25,8 @@ export function ioctlOn({ layer, path, file: open }: OpenPlace, type: number, co
 
 /** Gives a copy the flags of the lower file or directory; false where the upper's file system has no place for them. */
 export function copyFileFlags(from: OpenPlace, type: number, to: OpenPlace<WritableLayer>): boolean {
-  const wanted = (readFlags(from, type) ?? 0) & copied;
+  // What a plain user may not read of a lower he does without.
+  const wanted = (readFlags(from, type, Errno.EACCES) ?? 0) & copied;
   if (wanted === 0) {
     return true;
   }
@@ -38,20 +39,20 @@ export function copyFileFlags(from: OpenPlace, type: number, to: OpenPlace<Writa
   return withoutFlags(() => ioctlOn(to, type, FlagsCommand.set, argument)) !== "none";
 }
 
-/** Undefined where the file system has no flags, and for what this user may not open on a lower: he does without them. */
-function readFlags(place: OpenPlace, type: number): number | undefined {
+/** Undefined where the file system has no flags, or the call fails with one of `codes`. */
+function readFlags(place: OpenPlace, type: number, ...codes: number[]): number | undefined {
   const argument = Buffer.alloc(8);
-  const outcome = withoutFlags(() => ioctlOn(place, type, FlagsCommand.get, argument));
+  const outcome = withoutFlags(() => ioctlOn(place, type, FlagsCommand.get, argument), ...codes);
   return outcome === "none" ? undefined : argument.readUInt32LE(0);
 }
 
-/** "none" where the call fails as it does on file systems without flags, or without one of them. */
-function withoutFlags(call: () => void): "done" | "none" {
+/** "none" where the call fails as it does on file systems without flags, or without one of them, or with one of `codes`. */
+function withoutFlags(call: () => void, ...codes: number[]): "done" | "none" {
   try {
     call();
     return "done";
   } catch (error) {
-    if (!isErrno(error, Errno.ENOTTY, Errno.EINVAL, Errno.EOPNOTSUPP, Errno.EACCES)) {
+    if (!isErrno(error, Errno.ENOTTY, Errno.EINVAL, Errno.EOPNOTSUPP, ...codes)) {
       throw error;
     }
     return "none";

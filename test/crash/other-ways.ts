@@ -46,8 +46,9 @@ export function otherWay({ calls, at, error, leftovers }: FailedCall): Lost | un
       // What was to be discarded stays in the staging area for the next mount; or a whiteout stays where it hides nothing.
       return leftovers.length > 0 || previous === "renameat2" ? "nothing" : undefined;
     case "open":
-      // The same, of a directory; or a copy-up opens what has no file flags.
-      return leftovers.length > 0 || error === "EOPNOTSUPP" ? "nothing" : undefined;
+      // The same, of a directory; or a copy-up opens what has no file flags, or may not be opened for them; or a directory that may not
+      // be listed is asked for each name.
+      return leftovers.length > 0 || error === "EOPNOTSUPP" || error === "EACCES" ? "nothing" : undefined;
     default:
       return undefined;
   }
