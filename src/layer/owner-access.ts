@@ -5,6 +5,7 @@
  */
 import { FileType } from "../contract/ids.ts";
 import { Errno, isErrno } from "../errno.ts";
+import { Capability, hasCapability } from "../sys/process.ts";
 import type { LayerPath, Place, WritableLayer } from "./layer.ts";
 
 /** With search permission for directories. */
@@ -22,7 +23,8 @@ export function asOwner<T>(anchors: () => readonly WritableLayer[], act: () => T
   try {
     return act();
   } catch (error) {
-    if (!isErrno(error, Errno.EACCES)) {
+    // With the capability it is not for a mode that it was refused.
+    if (!isErrno(error, Errno.EACCES) || hasCapability(Capability.dacOverride)) {
       throw error;
     }
     const inTheWay = anchors();

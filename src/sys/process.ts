@@ -18,7 +18,14 @@ const PR_SET_NAME = 15;
 const RLIMIT_NOFILE = 7;
 
 /** Numbers of capabilities(7) that matter to a mount. */
-export const Capability = { dacReadSearch: 2, fowner: 3, mknod: 27, sysAdmin: 21, sysResource: 24 } as const;
+export const Capability = {
+  dacOverride: 1,
+  dacReadSearch: 2,
+  fowner: 3,
+  mknod: 27,
+  sysAdmin: 21,
+  sysResource: 24,
+} as const;
 
 /** Sets the umask of the whole process (all threads) and answers the one before. */
 export function setUmask(mask: number): number {
