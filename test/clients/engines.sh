@@ -1,9 +1,11 @@
 #!/bin/bash
-# podman and buildah as root, with Veneer as their mount program: builds an image of many steps, works in containers of it, and compares
-# all that comes of it with the same over the kernel's overlayfs. Installs what it needs. Leaves nothing: its stores are its own.
+# podman, buildah, skopeo and umoci as root, with Veneer as their mount program: builds an image of many steps, works in containers of it,
+# and compares all that comes of it with the same over the kernel's overlayfs. Installs what it needs. Leaves nothing: its stores are its own.
 #
-# usage: test/clients/engines.sh [--short]
+# usage: test/clients/engines.sh [--short] [PART...]
 #
+# PART: day (the image's tree and layers, and a container's life), images (copied and unpacked by others), mapped (containers with ids of
+# their own), layers (an image of 110), fifty (containers at once). Without any: all, with --short the first.
 # --short builds the image as one layer, not as one a step.
 # Each step prints "ok" or "FAILED"; the last line counts them. The status is 0 only if none failed.
 set -uo pipefail
@@ -11,64 +13,56 @@ export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 here=$(dirname "$(readlink -f "$0")")
 cd "$here/../.." || exit 1
 . scripts/set-up.sh
-. "$here/store.sh"
-layers=--layers
-[ "${1-}" != --short ] || layers=--layers=false
+for part in store steps small images mapped layers fifty; do . "$here/$part.sh"; done
 
-need_root
-need_fuse
-need_node
-mapfile -t packages <"$here/apt-packages.txt"
-need_packages "${packages[@]}"
-need_build
-
-# /var/tmp as for the tests: images want a real file system.
-state=$(mktemp -d "${VENEER_TEST_SCRATCH:-/var/tmp}/veneer-engines-XXXXXX")
-clean_up() {
-  remove_store kernel
-  remove_store veneer
-  rm -rf --one-file-system "$state"
-}
-trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-passed=0 failed=0
-report() {
-  if [ "$1" = 0 ]; then
-    passed=$((passed + 1))
-    echo "ok      $2"
-  else
-    failed=$((failed + 1))
-    echo "FAILED  $2"
-    head -n 30 "$state/why"
-  fi
-}
-
-# both NAME COMMAND...: the command has to succeed, and to print the same but for justified lines, with $store naming either store
-both() {
-  local name=$1 status=0 from times=()
-  shift
-  for store in kernel veneer; do
-    from=${EPOCHREALTIME/./}
-    "$@" >"$state/$store.out" 2>"$state/$store.err" </dev/null || {
-      status=1
-      tail -n 20 "$state/$store.err" | sed "s/^/$store: /" >"$state/why"
-      break
-    }
-    times+=("$store $(((${EPOCHREALTIME/./} - from) / 1000)) ms")
-  done
-  if [ $status = 0 ]; then
-    diff "$state/kernel.out" "$state/veneer.out" | grep '^[<>]' >"$state/differences"
-    grep -v -F -f "$state/justified" "$state/differences" >"$state/why"
-    [ ! -s "$state/why" ] || status=1
-    times+=("$(grep -c -F -f "$state/justified" "$state/differences") justified lines differ")
-  fi
-  report $status "$name ($(IFS=,; echo "${times[*]}"))"
-}
+if [ "${1-}" != inside ]; then
+  need_root
+  need_fuse
+  need_node
+  mapfile -t packages <"$here/apt-packages.txt"
+  need_packages "${packages[@]}"
+  need_build
+  # podman's clean-up of ended containers takes no run directory of more than 50 bytes.
+  scratch=${VENEER_TEST_SCRATCH:-/var/tmp}
+  [ ${#scratch} -le 15 ] || stop "$scratch is too long a path for podman: choose a shorter VENEER_TEST_SCRATCH"
+  alone day "$0" "$@"
+fi
+state=$2
+shift 2
+veneer=$PWD/bin/veneer
+layers=--layers parts=(day images mapped layers fifty)
+[ "${1-}" != --short ] || { layers=--layers=false parts=(day) && shift; }
+[ $# = 0 ] || parts=("$@")
 
 here_podman() { podman_in "$store" "$@"; }
+
+# tree_of STORE IMAGE
+tree_of() {
+  local tree
+  tree=$(podman_in "$1" image mount "$2") && manifest "$tree" && podman_in "$1" image unmount "$2" >&2
+}
+
+# saved IMAGE: every entry of every layer
+saved() {
+  rm -f "$state/saved.tar"
+  here_podman save --quiet --format oci-archive --output "$state/saved.tar" "$1" >&2 && python3 "$here/image.py" "$state/saved.tar" "$since"
+}
+
+# A line of process id and command line for each daemon.
+daemons() {
+  local file
+  for file in $(grep -l -a -F "$state/" /proc/[0-9]*/cmdline 2>/dev/null); do
+    { tr '\0' ' ' <"$file" | sed -n "s|.*daemon-process|$(basename "${file%/cmdline}") &|p"; } 2>/dev/null
+  done
+}
+
+# Whatever of Veneer's is still mounted or running; nothing, a second after the last container went.
+remains() {
+  sleep 1
+  grep -F " $state/" /proc/self/mountinfo | grep 'fuse\.'
+  daemons || true
+}
+
 in_container() { here_podman exec box sh -c "$1"; }
 
 # A small Debian, with a package to install.
@@ -82,28 +76,13 @@ make_rootfs() {
     rm -rf "$state/rootfs"
 }
 
-build() {
+# build_in CONTEXT CONTAINERFILE TAG
+build_in() {
   buildah_in "$store" build --quiet $layers --cap-add MKNOD --ulimit "nofile=$(ulimit -Sn):$(ulimit -Hn)" --isolation oci --runtime runc --network host \
-    --timestamp "$since" --signature-policy "$state/policy.json" --file "$here/Containerfile" --tag localhost/day "$state/context" >&2
+    --timestamp "$since" --signature-policy "$state/policy.json" --file "$2" --tag "localhost/$3" "$1" >&2
 }
 
-# saved IMAGE: every entry of every layer
-saved() {
-  rm -f "$state/saved.tar"
-  here_podman save --quiet --format oci-archive --output "$state/saved.tar" "$1" >&2 && python3 "$here/image.py" "$state/saved.tar" "$since"
-}
-
-mounted_image() {
-  local tree
-  tree=$(here_podman image mount localhost/day) && python3 "$here/../rootfs/manifest.py" "$tree" |
-    python3 -c 'import json, sys
-for line in sys.stdin:
-    entry = json.loads(line)
-    del entry["ctime"]
-    if int(entry["mtime"]) >= 1e9 * int(sys.argv[1]): del entry["mtime"]
-    print(entry)' "$since"
-  here_podman image unmount localhost/day >&2
-}
+build() { build_in "$state/context" "$here/Containerfile" day; }
 
 # The type of a container's root.
 root_type() {
@@ -121,6 +100,8 @@ ln -sf /srv/new /etc/issue; mkfifo /srv/pipe; mknod /srv/zero c 1 5; touch -d 20
 
 # Without what is only said to be changed: of the kernel's upper an engine tells what is in it. It calls a directory that was made anew "D" there.
 diffed() { here_podman diff box | grep -v -E '^C|^. /usr/share/doc$' | sort; }
+
+tree_of_day() { tree_of "$store" localhost/day; }
 
 exported() {
   here_podman export --output "$state/exported.tar" box && python3 "$here/image.py" "$state/exported.tar" "$since"
@@ -156,44 +137,55 @@ mounted_container() {
     here_podman start box >&2 && in_container 'cat /srv/outside'
 }
 
+# The process of a container that a kill of the machine's memory or administrator ends: conmon has the engine clean up.
+killed_container() {
+  here_podman run --detach --name victim localhost/day sleep 1000 >/dev/null || return
+  kill -KILL "$(here_podman inspect --format '{{.State.Pid}}' victim)"
+  local tries
+  for tries in $(seq 100); do
+    grep -q -F "$state/veneer/images/overlay" /proc/self/mountinfo || break
+    sleep 0.1
+  done
+  remains
+}
 
 removed() { here_podman rm --all --force --time 1 >&2 && here_podman ps --all --quiet; }
 
-# Whatever of ours is still mounted or running; nothing, a second after the last container went.
-remains() {
-  sleep 1
-  grep -F " $state/veneer/" /proc/self/mountinfo | grep 'fuse\.'
-  grep -l -a -F "$state/veneer/" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do { tr '\0' ' ' <"$file"; } 2>/dev/null | grep daemon-process; done
+day() {
+  both "layers of the image" saved localhost/day
+  both "tree of the image" tree_of_day
+  [ "$(root_type kernel) $(root_type veneer)" = "overlay fuse.veneer" ]
+  report $? "the roots of containers are the kernel's and Veneer's"
+  both "run" start_box
+  both "exec" in_container "$changes"
+  both "diff" diffed
+  both "export" exported
+  both "commit: layers" committed
+  both "cp" copied
+  both "stop, start, kill" stopped_and_started
+  both "mount" mounted_container
+  both "run --read-only" read_only
+  both "run --volume DIR:/x:O" overlay_volume
+  both "rm" removed
+  only_veneer "no mount and no daemon is left" remains
+  only_veneer "nor after the container's process was killed" killed_container
+  both "rm of that" removed
 }
 
 echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$state/policy.json"
-# The reasons are in justified.txt, behind the words.
-sed -n 's/ *#.*//; /./p' "$here/justified.txt" >"$state/justified"
+: >"$state/justified"
 new_store kernel
-new_store veneer "$PWD/bin/veneer"
-make_rootfs || stop "the root file system could not be made"
-since=$(date +%s)
+new_store veneer "$veneer"
+case " ${parts[*]} " in
+  *" day "* | *" images "* | *" mapped "*)
+    make_rootfs || stop "the root file system could not be made"
+    since=$(date +%s)
+    both "build: $(grep -c -E '^(ADD|RUN)' "$here/Containerfile") steps" build
+    [ $failed = 0 ] || stop "without an image there is nothing else to do"
+    ;;
+  *) since=$(date +%s) ;;
+esac
+for part in "${parts[@]}"; do $part; done
 
-both "build: $(grep -c -E '^(ADD|RUN)' "$here/Containerfile") steps" build
-[ $failed = 0 ] || stop "without an image there is nothing else to do"
-both "layers of the image" saved localhost/day
-both "tree of the image" mounted_image
-[ "$(root_type kernel) $(root_type veneer)" = "overlay fuse.veneer" ]
-report $? "the roots of containers are the kernel's and Veneer's"
-both "run" start_box
-both "exec" in_container "$changes"
-both "diff" diffed
-both "export" exported
-both "commit: layers" committed
-both "cp" copied
-both "stop, start, kill" stopped_and_started
-both "mount" mounted_container
-both "run --read-only" read_only
-both "run --volume DIR:/x:O" overlay_volume
-both "rm" removed
-remains >"$state/why"
-[ ! -s "$state/why" ]
-report $? "no mount and no daemon is left"
-
-printf '%d steps passed, %d failed\n' $passed $failed
+printf '%d steps passed, %d failed; %d lines differ\n' $passed $failed $differing
 [ $failed = 0 ]

@@ -1,7 +1,7 @@
 # Sourced by the scripts beside it: counts their steps, and compares what one makes over the kernel's overlayfs and over Veneer.
 # Expects a directory $state, and in $state/justified the words of lines that may differ.
 
-passed=0 failed=0
+passed=0 failed=0 differing=0
 # report STATUS NAME: what is in $state/why is shown if it failed
 report() {
   if [ "$1" = 0 ]; then
@@ -31,9 +31,19 @@ both() {
     diff "$state/kernel.out" "$state/veneer.out" | grep '^[<>]' >"$state/differences"
     grep -v -F -f "$state/justified" "$state/differences" >"$state/why"
     [ ! -s "$state/why" ] || status=1
-    times+=("$(grep -F -f "$state/justified" "$state/differences" | wc -l) justified lines differ")
+    differing=$((differing + $(wc -l <"$state/differences")))
+    times+=("$(wc -l <"$state/kernel.out") lines" "$(grep -F -f "$state/justified" "$state/differences" | wc -l) justified ones differ")
   fi
   report $status "$name ($(IFS=,; echo "${times[*]}"))"
+}
+
+# only_veneer NAME COMMAND...: what has no counterpart in the kernel; what it prints is what is wrong
+only_veneer() {
+  local status=0
+  store=veneer
+  "${@:2}" >"$state/why" 2>&1 </dev/null || status=1
+  [ ! -s "$state/why" ] || status=1
+  report $status "$1"
 }
 
 # manifest TREE: all that is in it, without the times of the work itself, which began at $since

@@ -1,6 +1,6 @@
 # Sourced by the scripts beside it: a store of images and containers of its own, below $state, for podman and buildah.
 
-# new_store NAME [MOUNT_PROGRAM]: makes the store; `podman_in NAME` and `buildah_in NAME` work in it, for five minutes at most
+# new_store NAME [MOUNT_PROGRAM]: makes the store; `podman_in NAME` and `buildah_in NAME` work in it, for five minutes at most (a build for fifteen)
 new_store() {
   local name=$1 program=${2:-} limit
   mkdir -p "$state/$name"
@@ -22,7 +22,10 @@ driver = "overlay"
 graphroot = "$state/$name/images"
 runroot = "$state/$name/run"
 CONF
-  if [ -n "$program" ]; then
+  # An engine compares two mounts where it has a mount program; over the kernel it does with this option, else it takes the upper as it is.
+  if [ -z "$program" ]; then
+    printf '[storage.options.overlay]\nmountopt = "redirect_dir=on"\n' >>"$state/$name/storage.conf"
+  else
     cat >>"$state/$name/storage.conf" <<CONF
 [storage.options.overlay]
 mount_program = "$program"
@@ -37,7 +40,8 @@ in_store() {
 }
 
 podman_in() { in_store "$1" timeout --kill-after=10 300 podman --tmpdir "$state/$1/tmp" "${@:2}"; }
-buildah_in() { in_store "$1" timeout --kill-after=10 300 buildah "${@:2}"; }
+skopeo_in() { in_store "$1" timeout --kill-after=10 300 skopeo --insecure-policy "${@:2}"; }
+buildah_in() { in_store "$1" timeout --kill-after=10 900 buildah "${@:2}"; }
 
 # remove_store NAME: ends its containers, unmounts what is left mounted in it, and removes it
 remove_store() {
