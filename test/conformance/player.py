@@ -113,12 +113,17 @@ def changing(path, change):
     return told(after) + [before is None or before.st_ino == after.st_ino]
 
 
-def leave_setgid_alone(file, name):
-    """The kernel's overlay takes setgid away with the access ACL, if the caller is not of the file's group; a FUSE overlay isn't told."""
-    if name != "system.posix_acl_access" or os.geteuid() == 0:
+def before_removing(file, name):
+    """Leaves removals of ACLs alone that end in two ways, and both as they should."""
+    if not name.startswith("system.posix_acl_"):
         return
+    # Where the ACL is not there, that is no error to an upper object; and which directories are in the upper is told by names.
+    if "directory links" in left_out and attempt(lambda: os.getxattr(file, raw(name))) == "ENODATA":
+        raise Skip
+    # The kernel's overlay takes setgid away with the access ACL, if the caller is not of the file's group; a FUSE overlay isn't told.
     s = attempt(lambda: os.stat(file, follow_symlinks=False) if isinstance(file, bytes) else os.fstat(file))
-    if isinstance(s, os.stat_result) and s.st_mode & stat.S_ISGID and s.st_gid not in {os.getegid(), *os.getgroups()}:
+    is_of_others = isinstance(s, os.stat_result) and s.st_gid not in {os.getegid(), *os.getgroups()}
+    if name == "system.posix_acl_access" and os.geteuid() != 0 and is_of_others and s.st_mode & stat.S_ISGID:
         raise Skip
 
 
@@ -279,7 +284,7 @@ def op_flistxattr(turn, slot):
 
 def op_fremovexattr(turn, slot, name):
     fd = turn.writable(slot)
-    leave_setgid_alone(fd, name)
+    before_removing(fd, name)
     os.removexattr(fd, raw(name))
 
 
@@ -400,6 +405,8 @@ def op_truncate(turn, path, size):
 
 def op_setxattr(turn, path, name, value, flags):
     bits = agent.XATTR[flags] if flags else 0
+    if value == "":
+        before_removing(raw(path), name)
     return changing(path, lambda: os.setxattr(raw(path), raw(name), raw(value), bits, follow_symlinks=False))
 
 
@@ -408,7 +415,7 @@ def op_getxattr(turn, path, name):
 
 
 def op_removexattr(turn, path, name):
-    leave_setgid_alone(raw(path), name)
+    before_removing(raw(path), name)
     return changing(path, lambda: os.removexattr(raw(path), raw(name), follow_symlinks=False))
 
 
