@@ -38,11 +38,29 @@ mount_of_store() {
   if [ "$store" = kernel ]; then mount -t overlay -o "$options" overlay "$1/mnt"; else "$veneer" -o "$options" "$1/mnt"; fi
 }
 
-# To a mount program engines give layers in the form that images have: names for whiteouts.
-whiteouts_are_names() {
-  local layers=$state/$1/images/overlay
-  [ "$(find "$layers" -name '.wh.*' ! -name '.wh..wh.*' | wc -l)" -gt 0 ] || echo "no .wh.NAME in $layers"
-  [ "$(find "$layers" -name '.wh..wh..opq' | wc -l)" -gt 0 ] || echo "no .wh..wh..opq in $layers"
+# An image that was made elsewhere: its second layer removes a name, and has a directory anew.
+marked() {
+  local at=$state/marked
+  if [ ! -e "$at.tar" ]; then
+    mkdir -p "$at.1"/{kept,hidden/deep} "$at.2"/{kept,hidden} &&
+      touch "$at.1"/{kept/{gone,stays},hidden/{gone,deep/below}} "$at.2"/{kept/.wh.gone,hidden/{.wh..wh..opq,above}} &&
+      tar --create --sort=name --file "$at.1.tar" --directory "$at.1" . && tar --create --sort=name --file "$at.2.tar" --directory "$at.2" . &&
+      python3 "$here/oci.py" "$at.tar" marked "$at.1.tar" "$at.2.tar" >&2 || return
+  fi
+  skopeo_in "$store" copy "oci-archive:$at.tar" containers-storage:localhost/marked >&2 && tree_of "$store" localhost/marked
+}
+
+# To a mount program engines give layers in the form that images have.
+marks_are_names() {
+  local name
+  for name in kept/.wh.gone hidden/.wh..wh..opq; do
+    [ -n "$(find "$state/veneer/images/overlay" -path "*/diff/$name")" ] || echo "no $name in the store"
+  done
+}
+
+marks() {
+  both "an image whose layers have .wh.NAME and .wh..wh..opq: tree" marked
+  only_veneer "these are in the layers that Veneer mounts" marks_are_names
 }
 
 images() {
@@ -51,10 +69,7 @@ images() {
   both "save, load in another store: tree" saved_and_loaded
   both "skopeo copy, containers-storage to docker-archive to containers-storage: tree" by_docker_archive
   both "skopeo copy, containers-storage to oci to containers-storage: layers" by_oci
-  if [ $layers = --layers ]; then
-    only_veneer "layers that were built have .wh.NAME and .wh..wh..opq" whiteouts_are_names veneer
-    only_veneer "layers that were copied have .wh.NAME and .wh..wh..opq" whiteouts_are_names veneer-again
-  fi
+  marks
   both "umoci unpack onto a mount: tree" unpacked
   remove_store kernel-again
   remove_store veneer-again
