@@ -93,7 +93,7 @@ runs="$bwrap sh -c 'id -u; id -g; cat /etc/debian_version; perl -e \"print 6 * 7
 works="$bwrap sh -c 'cd /home/me
   set -x; echo new >new; mv old renamed; ln new linked; rm gone; rm -r tree; mkdir tree; echo only >tree/only; mv moved elsewhere; ln -s nowhere link
   echo more >>appended; chmod 600 kept; touch -d 2001-02-03 also-kept; mkfifo fifo; mkdir -m 2775 shared; cp /usr/bin/true program; ./program
-  truncate -s 1M sparse; echo middle | dd of=sparse bs=4096 seek=100 conv=notrunc status=none; chmod 4755 program; sync new
+  truncate -s 1M sparse; dd if=renamed of=sparse bs=4096 seek=100 conv=notrunc status=none; chmod 4755 program; sync new
   perl -e \"open(my \\\$f, q(+<), q(appended)); flock(\\\$f, 2); rename(q(appended), q(appended2)); print <\\\$f>\"
   mknod device c 1 3; chown 0:0 new; chown 1:1 new; touch /etc/passwd /usr/new; rm -f /etc/issue; echo x >/etc/issue; rmdir /home/me
   set +x; find . -printf \"%p %y %m %n %s %U %l\n\" | sort; cat elsewhere/below/file tree/only renamed' 2>&1"
