@@ -14,12 +14,6 @@ cd "$here/../.." || exit 1
 . "$here/steps.sh"
 
 if [ "${1-}" != inside ]; then
-  need_root
-  need_fuse
-  need_node
-  mapfile -t packages <"$here/apt-packages.txt"
-  need_packages "${packages[@]}"
-  need_build
   alone bwrap "$0" "$@"
 fi
 state=$2

@@ -16,12 +16,6 @@ cd "$here/../.." || exit 1
 for part in store steps small images mapped layers fifty; do . "$here/$part.sh"; done
 
 if [ "${1-}" != inside ]; then
-  need_root
-  need_fuse
-  need_node
-  mapfile -t packages <"$here/apt-packages.txt"
-  need_packages "${packages[@]}"
-  need_build
   # podman's clean-up of ended containers takes no run directory of more than 50 bytes.
   scratch=${VENEER_TEST_SCRATCH:-/var/tmp}
   [ ${#scratch} -le 15 ] || stop "$scratch is too long a path for podman: choose a shorter VENEER_TEST_SCRATCH"

@@ -16,12 +16,6 @@ cd "$here/../.." || exit 1
 . "$here/steps.sh"
 
 if [ "${1-}" != inside ]; then
-  need_root
-  need_fuse
-  need_node
-  mapfile -t packages <"$here/apt-packages.txt"
-  need_packages "${packages[@]}"
-  need_build
   # Of few letters: podman's clean-up of ended containers takes no run directory of more than 50 bytes.
   alone user "$0" "$@"
 fi

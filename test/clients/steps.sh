@@ -56,11 +56,17 @@ for line in sys.stdin:
     print(entry)' "$since" <"$state/manifest"
 }
 
-# alone NAME SCRIPT [ARGUMENT...]: runs `SCRIPT inside STATE ARGUMENT...` and ends with its status. It has mounts and processes of its
-# own, which go with its first one, however this ends; and so does STATE, a new directory.
+# alone NAME SCRIPT [ARGUMENT...]: installs and builds what all of the scripts need, runs `SCRIPT inside STATE ARGUMENT...`, and ends
+# with its status. It has mounts and processes of its own, which go with its first one, however this ends; and so does STATE, a new directory.
 alone() {
-  local name=$1 script=$2
+  local name=$1 script=$2 packages
   shift 2
+  need_root
+  need_fuse
+  need_node
+  mapfile -t packages <"$here/apt-packages.txt"
+  need_packages "${packages[@]}"
+  need_build
   # /var/tmp as for the tests: images want a real file system.
   state=$(mktemp -d "${VENEER_TEST_SCRATCH:-/var/tmp}/veneer-$name-XXXXXX")
   chmod 755 "$state"
