@@ -17,7 +17,7 @@ import { buildLayers, buildWork, type HostileLayers, hostileLayers, isForKernel,
 import { anyStep, type Step } from "./messages.ts";
 import { anyFeatures, noFeatures, type OverlayRequest, openOverlay } from "./overlay.ts";
 import { fuzzing, fuzzLimitMs } from "./settings.ts";
-import { type Shown, shownByFilesystem, shownByMount } from "./shown.ts";
+import { aliasesInMount, type Shown, shownByFilesystem, shownByMount } from "./shown.ts";
 
 const scratch = makeScratch();
 const area = `${scratch}/tmpfs`;
@@ -63,8 +63,16 @@ const anyCase: fc.Arbitrary<Case> = fc.oneof(
   },
 );
 
+interface ByKernel {
+  readonly shown: Shown;
+  readonly aliases: ReadonlySet<string>;
+}
+
 /** What the kernel shows with these features; undefined where it refuses the mount. */
-function kernelShows(base: string, { features: { redirect, index, metacopy, xino, uuid }, userXattr }: Case) {
+function kernelShows(
+  base: string,
+  { features: { redirect, index, metacopy, xino, uuid }, userXattr }: Case,
+): ByKernel | undefined {
   const onOff = (on: boolean) => (on ? "on" : "off");
   const marks = userXattr ? "userxattr" : `redirect_dir=${redirect},metacopy=${onOff(metacopy)}`;
   const features = `${marks},index=${onOff(index)},xino=${xino},uuid=${uuid}`;
@@ -80,23 +88,31 @@ function kernelShows(base: string, { features: { redirect, index, metacopy, xino
     throw error;
   }
   try {
-    return shownByMount(`${base}/mnt`);
+    const shown = shownByMount(`${base}/mnt`);
+    const files = Object.keys(shown).filter((path) => !shown[path]?.startsWith("errno"));
+    return { shown, aliases: aliasesInMount(`${base}/mnt`, files) };
   } finally {
     unmount(`${base}/mnt`, 0);
   }
 }
 
 /**
- * Two differences are passed over. Where one lower directory is part of two merged ones, by redirects that no overlay would
- * write, the kernel answers ESTALE for the one that is looked up while it knows the other: that depends on its caches, and
- * Veneer shows both. And the kernel lists whiteouts in directories of a single layer, in which nobody finds them.
+ * Two differences are passed over. Where one lower object is part of two, by redirects that no overlay would write (two merged
+ * directories, or a file without its data and the one that has them), the kernel answers ESTALE for the one that is looked up
+ * while it knows the other, or shows that one: that depends on its caches, and Veneer shows both. And the kernel lists whiteouts
+ * in directories of a single layer, in which nobody finds them.
  */
-function compared(shown: Shown, byKernel: Shown): { readonly veneer: Shown; readonly kernel: Shown } {
+function compared(
+  shown: Shown,
+  { shown: byKernel, aliases }: ByKernel,
+): { readonly veneer: Shown; readonly kernel: Shown } {
   const kernelSays = (errno: number) => (path: string) => byKernel[path] === `errno ${errno}`;
   const doubles = Object.keys(byKernel).filter(kernelSays(Errno.ESTALE));
   const idle = Object.keys(byKernel).filter((path) => kernelSays(Errno.ENOENT)(path) && !(path in shown));
   const stays = (path: string) =>
-    !idle.includes(path) && !doubles.some((double) => path === double || path.startsWith(`${double}/`));
+    !idle.includes(path) &&
+    !aliases.has(path) &&
+    !doubles.some((double) => path === double || path.startsWith(`${double}/`));
   const kept = (all: Shown) => Object.fromEntries(Object.entries(all).filter(([path]) => stays(path)));
   return { veneer: kept(shown), kernel: kept(byKernel) };
 }

@@ -111,6 +111,24 @@ export function shownByMount(mountpoint: string): Shown {
   );
 }
 
+/** Which of these paths stand for one file of a single link. No file system has such; caches of an overlay may. */
+export function aliasesInMount(mountpoint: string, paths: readonly string[]): ReadonlySet<string> {
+  const first = new Map<number, string>();
+  const aliases = new Set<string>();
+  for (const path of paths) {
+    const stat = lstatSync(Buffer.from(`${mountpoint}${path}`, "latin1"), { throwIfNoEntry: false });
+    if (stat?.isFile() && stat.nlink === 1) {
+      const other = first.get(stat.ino);
+      if (other === undefined) {
+        first.set(stat.ino, path);
+      } else {
+        aliases.add(other).add(path);
+      }
+    }
+  }
+  return aliases;
+}
+
 /** By the contract, as the dispatcher asks. Nodes are given back. */
 export function shownByFilesystem(filesystem: Filesystem): Shown {
   const nodes = new Map<string, number>([["", rootNodeId]]);
