@@ -1,8 +1,11 @@
 /** The error matrix in one mount: an operation whose system calls fail, one after the other, each with each errno. */
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
+import { workingDirectory } from "../../src/sys/open.ts";
+import { getXattr } from "../../src/sys/xattr.ts";
 import { outcomeOf } from "./crash-round.ts";
 import type { ErrorName } from "./faults.ts";
+import { marks } from "./forms.ts";
 import type { Reference } from "./groups.ts";
 import { buildScenario, type Complain, type Round } from "./on-stands.ts";
 import { otherWay, without } from "./other-ways.ts";
@@ -173,10 +176,16 @@ export class ErrorRound implements Round<ErrorPoint> {
   #leftovers(): string[] {
     const { stagingPath } = this.#stand;
     const staged = this.#stand.staged.filter((name) => !this.#stagedBefore.has(name));
-    const whiteouts = staged.filter((name) => lstatSync(join(stagingPath, name)).isCharacterDevice());
+    const whiteouts = staged.filter((name) => isWhiteout(join(stagingPath, name)));
     const others = staged.filter((name) => !whiteouts.includes(name));
     return [...others, ...whiteouts.slice(1)].map((name) => `work/work/${name} is left`);
   }
+}
+
+/** The device, or a file where there are none. */
+function isWhiteout(path: string): boolean {
+  const stat = lstatSync(path);
+  return stat.isCharacterDevice() || (stat.isFile() && getXattr(workingDirectory, path, marks.whiteout) !== undefined);
 }
 
 /** How many calls each operation makes that change or open something, in a mount that others have used before. */

@@ -7,7 +7,7 @@ export type WhiteoutForm = "device" | "xattr" | "beside";
 
 type Node = TreeDescription["children"][string];
 
-const marks = { whiteout: "trusted.overlay.whiteout", opaque: "trusted.overlay.opaque" } as const;
+export const marks = { whiteout: "trusted.overlay.whiteout", opaque: "trusted.overlay.opaque" } as const;
 const emptyFile = { kind: "file", size: 0, data: [] } as const satisfies Node;
 
 /** What Veneer chooses where the upper's file system lacks this. */

@@ -47,7 +47,7 @@ export function treeToMount(home: string, { without: _, ...kind }: MountKind): P
 export function mountCalls(home: string, kind: MountKind): Promise<readonly string[]> {
   return onStand(home, kind, async (stand) => {
     await make(stand, kind);
-    await leaveMuch(stand);
+    await leaveMuch(stand, "veneer");
     stand.faults.arm({ kind: "none" });
     await stand.mountVeneer();
     const { calls } = stand.faults.disarm();
@@ -61,7 +61,10 @@ export function killMount(home: string, kind: MountKind, { when, at }: MountPoin
   return onStand(home, kind, async (stand) => {
     await make(stand, kind);
     const indexed = indexOf(stand);
-    await leaveMuch(stand);
+    // Who mounts first cleans up.
+    const number = numbersFor(`who mounts first: ${kind.name}, ${when} ${at}`)(2);
+    const first = stand.isForKernel && number === 0 ? "kernel" : "veneer";
+    await leaveMuch(stand, first);
     await stand.seal();
     stand.faults.arm({ kind: when, at });
     const refusal = await refusalOf(stand.mountVeneer());
@@ -85,9 +88,8 @@ export function killMount(home: string, kind: MountKind, { when, at }: MountPoin
       );
       await stand.unmountVeneer();
     };
-    // Who mounts first cleans up.
     const ways = [byVeneer, ...(stand.isForKernel ? [byKernel] : [])];
-    if (numbersFor(`who mounts first: ${kind.name}, ${when} ${at}`)(2) === 0) {
+    if (first === "kernel") {
       ways.reverse();
     }
     if (!kind.options.includes("volatile")) {
@@ -117,11 +119,20 @@ function indexOf(stand: Stand): string[] {
   return existsSync(stand.indexPath) ? readdirSync(stand.indexPath) : [];
 }
 
-/** What killed mounts, of Veneer and of the kernel, may have left in the workdir. */
-async function leaveMuch(stand: Stand): Promise<void> {
+/**
+ * What killed mounts, of Veneer and of the kernel, may have left in the workdir. More than that for Veneer: the kernel removes no
+ * full directory within one that was staged (ovl_workdir_cleanup_recurse), and mounts read-only then, without the index.
+ */
+async function leaveMuch(stand: Stand, first: "kernel" | "veneer"): Promise<void> {
   const staged = join(stand.stagingPath, "7");
-  mkdirSync(join(staged, "below"), { recursive: true });
-  writeFileSync(join(staged, "below", "file"), "half of a file");
+  const below = join(staged, "below");
+  mkdirSync(staged);
+  if (first === "veneer") {
+    mkdirSync(below);
+  } else {
+    writeFileSync(below, "");
+  }
+  writeFileSync(join(first === "veneer" ? below : staged, "file"), "half of a file");
   writeFileSync(join(stand.stagingPath, "8"), "");
   await runOk(["mknod", join(stand.stagingPath, "#9"), "c", "0", "0"]);
   const [entry] = indexOf(stand);

@@ -28,8 +28,9 @@ export function otherWay({ calls, at, error, leftovers }: FailedCall): Lost | un
       // The whiteout itself goes where it can't be linked.
       return ["EOPNOTSUPP", "ENOSPC", "EDQUOT"].includes(error) && calls[at] === "renameat2" ? "nothing" : undefined;
     case "renameat2":
-      // Without RENAME_WHITEOUT the whiteout is there first, or a second hard link bridges the moment.
-      return error === "EOPNOTSUPP" && madeOtherwise(calls.slice(at)) ? "nothing" : undefined;
+      // Without RENAME_WHITEOUT the whiteout is there first, or a second hard link bridges the moment. A directory that changes
+      // places with a whiteout of another directory gets a new mtime on xfs.
+      return error === "EOPNOTSUPP" && madeOtherwise(calls.slice(at)) ? "times of directories" : undefined;
     case "fsetxattr":
     case "setxattr":
     case "setxattrat":
