@@ -1,11 +1,7 @@
-/**
- * The tests of test/mount that fuse-native can't pass, by the headings of docs/fuse-native.md, where the reasons are. Each is
- * run, and must fail: what passes after all is to be taken off.
- */
-import type { RunnerTestCase } from "vitest";
+/** The tests of test/mount that fuse-native can't pass, by the headings of docs/fuse-native.md, where the reasons are. */
+import type { Limit } from "./limits.ts";
 
-/** Limit, file, and the names of tests in it. */
-const cannotPass: readonly (readonly [limit: string, file: string, tests: RegExp])[] = [
+export const fuseNativeLimits: readonly Limit[] = [
   [
     "Who makes a file",
     "ownership",
@@ -52,11 +48,3 @@ const cannotPass: readonly (readonly [limit: string, file: string, tests: RegExp
 /** Of what random.test.ts does. */
 export const missingCalls =
   /^rename [A-Z]|O_TMPFILE|^fallocate$|^punch$|^make a set-id file$|^set one time$|^use what was in a removed directory$/;
-
-/** Has a test that can't pass over fuse-native fail, and the run fail where it does not. */
-export function expectFailure(test: Readonly<RunnerTestCase>): void {
-  const { filepath } = test.file;
-  if (cannotPass.some(([, file, tests]) => filepath.endsWith(`/${file}.test.ts`) && tests.test(test.name))) {
-    (test as RunnerTestCase).fails = true;
-  }
-}

@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from "vitest";
 import { type Agent, CallError, startAgent } from "./agent.ts";
 import { endsWithin, lockHolder } from "./daemon.ts";
-import { expectFailure, missingCalls } from "./fuse-native-limits.ts";
+import { fuseNativeLimits, missingCalls } from "./fuse-native-limits.ts";
+import { expectFailure, type Limit } from "./limits.ts";
+import { passthroughAllLimits } from "./passthrough-all-limits.ts";
 import { runOk, unmountAll } from "./programs.ts";
 import { makeScratch, removeScratch } from "./scratch.ts";
 import { type Described, describeTree, type Snapshot, type SnapshotOptions, type Tree } from "./tree.ts";
@@ -52,6 +54,11 @@ export function transportCan(call: string): boolean {
 
 /** VENEER_TEST_OPTIONS: further options for each mount of Veneer. */
 const veneerOptions = (process.env.VENEER_TEST_OPTIONS ?? "").split(",").filter((option) => option !== "");
+/** Of this way to mount. */
+const limits: readonly Limit[] = [
+  ...(transport === "fuse-native" ? fuseNativeLimits : []),
+  ...(veneerOptions.includes("passthrough=all") ? passthroughAllLimits : []),
+];
 /** Inode numbers as Veneer gives them; the rest are the kernel's defaults, said aloud. */
 const kernelOptions = ["xino=auto", "index=off"];
 /** The kernel takes these not beside userxattr, which implies them. */
@@ -331,8 +338,8 @@ export function describeOverlay(name: string, body: (overlay: Overlay) => void):
         }
       });
       beforeEach(({ task }) => {
-        if (kind === "veneer" && transport === "fuse-native") {
-          expectFailure(task);
+        if (kind === "veneer") {
+          expectFailure(limits, task);
         }
         overlay.start();
       });
