@@ -126,7 +126,7 @@ function indexOf(stand: Stand): string[] {
 async function leaveMuch(stand: Stand, first: "kernel" | "veneer"): Promise<void> {
   const staged = join(stand.stagingPath, "7");
   const below = join(staged, "below");
-  mkdirSync(staged);
+  mkdirSync(staged, { recursive: true });
   if (first === "veneer") {
     mkdirSync(below);
   } else {

@@ -160,22 +160,22 @@ describeOverlay("processes", (overlay) => {
   test("a file kept busy by others is copied up, renamed and removed without a wrong answer", async () => {
     const m = await overlay.mount({ lowers: [{ f: "x".repeat(1 << 20) }] });
     const readers = await Promise.all(Array.from({ length: 3 }, () => overlay.agent()));
+    const held = await m.sys.open(`${m.mnt}/f`, "O_RDONLY");
     const reading = readers.map(async (reader) => {
       const fd = await reader.open(`${m.mnt}/f`, "O_RDONLY");
       const seen = await Promise.all(Array.from({ length: 50 }, () => reader.pread(fd, 4096, 4096)));
       return seen.every((data) => data === "x".repeat(4096));
     });
+    const outcomes = Promise.allSettled(reading);
     await m.sys.appendFile(`${m.mnt}/f`, "y");
-    await m.sys.rename(`${m.mnt}/f`, `${m.mnt}/g`).catch((error: unknown) => {
-      throw error;
-    });
-    const outcomes = await Promise.allSettled(reading);
-    for (const outcome of outcomes) {
+    await m.sys.rename(`${m.mnt}/f`, `${m.mnt}/g`);
+    for (const outcome of await outcomes) {
       // A reader that came after the rename found no f; every other saw only x.
       expect(outcome.status === "fulfilled" ? outcome.value : (outcome.reason as { code: string }).code).toBeOneOf([
         true,
         "ENOENT",
       ]);
     }
+    await m.sys.close(held);
   });
 });

@@ -13,7 +13,7 @@ export const passthroughAllLimits: readonly Limit[] = [
   [busy, "metacopy", /^handles that were open before|^an unlinked file, and one/],
   [busy, "mistakes", /^mistake 1: a handle opened|^mistake 2:/],
   [busy, "ownership", /^of a lower file go with copy_file_range by a user|^(stay|go) with copy_file_range by root/],
-  [busy, "processes", /^a lock taken before a copy-up/],
+  [busy, "processes", /^a lock taken before a copy-up|^a file kept busy by others/],
   [busy, "redirect", /^carry known nodes/],
   [busy, "requests", /^small files that are open, and mapped/],
   [busy, "unlinked", /^a handle opened before a lower file's copy-up/],
