@@ -10,7 +10,7 @@ import { isOneFile, linkName, missingNames } from "./hard-links.ts";
 import { markImpure } from "./impure.ts";
 import { bringDataUp, markMetacopy } from "./metacopy.ts";
 import { copyMetadata, killSetIds, putBackTimes, setMark } from "./metadata.ts";
-import { type DataSource, isRemoved, type Link, type Node } from "./node.ts";
+import { type DataSource, isMerged, isRemoved, type Link, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { willBeOnUpper } from "./read-names.ts";
 import { encodeOrigin } from "./stored-handle.ts";
@@ -210,6 +210,9 @@ interface Outcome {
 }
 
 function becomeUpper(overlay: Overlay, node: Node, { copy, data }: Outcome): void {
+  if (node.directory !== undefined && !isMerged(node)) {
+    overlay.names.get(node)?.becomeMerged();
+  }
   node.upper = true;
   node.data = data;
   if (node.type !== FileType.directory && data === undefined) {

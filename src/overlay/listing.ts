@@ -87,6 +87,13 @@ export class Listing {
     }
   }
 
+  /** The entries of all names that exist. */
+  *all(): Generator<Listed, void> {
+    for (const position of this.#positions.values()) {
+      yield this.#entries[position] as Listed;
+    }
+  }
+
   #append(name: Name, type: number, ino: number, foreign: boolean): void {
     this.#lastOffset += 1;
     this.#positions.set(name, this.#entries.length);

@@ -1,6 +1,7 @@
 /**
  * The names of one directory over all of its layers: what the merged view lists, and, for a directory with several parts,
- * which of them have a name. A lookup then asks only the layer that is known to have the name.
+ * which of them have a name. A lookup then asks only the layer that is known to have the name. Of a directory with one part
+ * it is not noted for each name that it is there.
  *
  * Lowers never change. What is known of the upper is kept right by every operation, on the safe side: a name that *may* be
  * on the upper is looked for there.
@@ -32,6 +33,13 @@ export class MergedNames {
   lowers(name: Name): readonly number[] {
     const found = this.#lowers.get(name);
     return found === undefined ? nowhere : typeof found === "number" ? [found] : found;
+  }
+
+  /** A directory that was on one lower alone is on the upper too from now on: all that is listed is of that lower. */
+  becomeMerged(): void {
+    for (const { name, type } of this.listing.all()) {
+      this.addLower(name, type, 0);
+    }
   }
 
   /** Takes in a name of lower part `part`; parts come from the topmost down. */

@@ -72,12 +72,12 @@ export class NodeTable {
     const type = discovery.stat.mode & FileType.mask;
     const mayBeKnown = type !== FileType.directory && (discovery.upper || discovery.isOneFile === true);
     const linked = mayBeKnown && (discovery.stat.nlink > 1 || discovery.indexed !== undefined);
-    const key = inodeKey(discovery.upper, discovery.stat);
     // With one name left it may have had others by which it is known.
-    const known = mayBeKnown && this.#byInode.size > 0 ? this.#byInode.get(key) : undefined;
+    const known =
+      mayBeKnown && this.#byInode.size > 0 ? this.#byInode.get(inodeKey(discovery.upper, discovery.stat)) : undefined;
     const node = known ?? this.#create(type, discovery);
     if (linked && known === undefined) {
-      this.#remember(node, key);
+      this.#remember(node, inodeKey(discovery.upper, discovery.stat));
     }
     if (node.indexed !== undefined) {
       // The name may be one of a lower alone.

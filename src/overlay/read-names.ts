@@ -27,10 +27,9 @@ export function namesOf(overlay: Overlay, node: Node): MergedNames {
   if (node.upper && overlay.upper !== undefined) {
     readUpper(overlay, node, names, hidden);
   }
-  // By the lowers alone: a whiteout of the upper hides a name, but it is still there to be whited out.
-  const closed = new Set<Name>();
+  const reading = { names, isMerged: isMerged(node), bottom: node.lowers.length - 1, hidden, closed: new Set<Name>() };
   for (const [index, part] of node.lowers.entries()) {
-    readLower(overlay, part, index, { names, hidden, closed });
+    readLower(overlay, part, index, reading);
   }
   overlay.names.keep(node, names);
   return names;
@@ -73,13 +72,21 @@ function readUpper(overlay: Overlay, node: Node, names: MergedNames, hidden: Set
 
 interface Reading {
   readonly names: MergedNames;
+  readonly isMerged: boolean;
+  /** The index of the last lower part. */
+  readonly bottom: number;
   /** Names that a whiteout above hides from view. */
   readonly hidden: Set<Name>;
-  /** Names that no lower part further down adds to. */
+  /**
+   * Names that no lower part further down adds to. By the lowers alone: a whiteout of the upper hides a name, but it is still there
+   * to be whited out.
+   */
   readonly closed: Set<Name>;
 }
 
-function readLower(overlay: Overlay, part: LowerPart, index: number, { names, hidden, closed }: Reading): void {
+function readLower(overlay: Overlay, part: LowerPart, index: number, reading: Reading): void {
+  const { names, hidden, closed } = reading;
+  const isBottom = index === reading.bottom;
   const { dev } = part.layer.stat(part.path);
   const whiteouts: Name[] = [];
   for (const entry of part.layer.list(part.path)) {
@@ -88,8 +95,10 @@ function readLower(overlay: Overlay, part: LowerPart, index: number, { names, hi
     if (whiteout !== undefined) {
       whiteouts.push(whiteout);
     } else if (!isMarkFile(name) && !closed.has(name)) {
-      names.addLower(name, type, index);
-      if (type !== FileType.directory) {
+      if (reading.isMerged) {
+        names.addLower(name, type, index);
+      }
+      if (!isBottom && type !== FileType.directory) {
         closed.add(name);
       }
       if (!hidden.has(name)) {

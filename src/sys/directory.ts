@@ -1,5 +1,6 @@
 /** getdents64(2). Layout of struct linux_dirent64: ino u64, offset u64, length u16, type u8, name with NUL. */
 import { Errno, FsError } from "../errno.ts";
+import { readLatin1 } from "../latin1.ts";
 import { type Address, addressOf, declare, lastErrno } from "./libc.ts";
 import { foldInode } from "./stat.ts";
 
@@ -26,7 +27,7 @@ function decode(end: number, entries: DirectoryEntry[]): void {
     while (buffer[nameEnd] !== 0) {
       nameEnd += 1;
     }
-    const name = buffer.toString("latin1", at + 19, nameEnd);
+    const name = readLatin1(buffer, at + 19, nameEnd);
     if (name !== "." && name !== "..") {
       const ino = foldInode(fields.getUint32(at, true), fields.getUint32(at + 4, true));
       entries.push({ name, type: (buffer[at + 18] as number) << 12, ino });

@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { endianness } from "node:os";
 import type Koffi from "koffi";
 import { Errno, FsError } from "../errno.ts";
+import { writeLatin1 } from "../latin1.ts";
 
 /** An address in this process, as a number (user space ends far below 2^53). */
 export type Address = number;
@@ -122,7 +123,7 @@ function encode(path: string, offset: number): void {
   if (path.includes("\0")) {
     throw new FsError(Errno.EINVAL, "a path with a NUL");
   }
-  memory[offset + memory.write(path, offset, "latin1")] = 0;
+  memory[offset + writeLatin1(memory, path, offset)] = 0;
 }
 
 /* What the two regions hold: one path is often used by several calls in a row. */

@@ -16,15 +16,19 @@ interface Area {
 
 /** The import table of ARCHITECTURE.md. A folder that is not here is outside the layout. */
 export const areas: Readonly<Record<string, Area>> = {
-  base: { holds: ["errno.ts", "log.ts"], mayImport: [], packages: [] },
+  base: { holds: ["errno.ts", "latin1.ts", "log.ts"], mayImport: [], packages: [] },
   contract: { holds: "folder", mayImport: ["errno.ts"], packages: [] },
   // The jobs that sys runs on I/O threads are part of the contract.
   sys: {
     holds: "folder",
-    mayImport: ["errno.ts", "contract/slow.ts"],
+    mayImport: ["errno.ts", "latin1.ts", "contract/slow.ts"],
     packages: ["koffi", "node:child_process", "node:fs", "node:module", "node:os", "node:v8", "node:vm"],
   },
-  "fuse/protocol": { holds: "folder", mayImport: ["contract", "errno.ts", "fuse/settings.ts"], packages: [] },
+  "fuse/protocol": {
+    holds: "folder",
+    mayImport: ["contract", "errno.ts", "latin1.ts", "fuse/settings.ts"],
+    packages: [],
+  },
   fuse: {
     holds: "folder",
     mayImport: [

@@ -3,6 +3,7 @@
  * One writer serves all requests in turn. Offsets count from the start of the body.
  */
 import { Errno, FsError } from "../../errno.ts";
+import { writeLatin1 } from "../../latin1.ts";
 import type { RequestReader } from "./request-reader.ts";
 
 export const outHeaderSize = 16;
@@ -12,12 +13,16 @@ const two32 = 4294967296;
 export class ReplyWriter {
   readonly bytes: Buffer;
   readonly #view: DataView;
+  /** The same bytes as words: everything in a reply but names and modes is a multiple of four bytes, and lies at one. */
+  readonly #words: Uint32Array;
   /** Of the whole message, header included. */
   length = outHeaderSize;
 
+  /** @param bytes that begin at a multiple of four in their memory */
   constructor(bytes: Buffer) {
     this.bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
   }
 
   /** Starts a reply without a body. */
@@ -49,14 +54,17 @@ export class ReplyWriter {
     this.#view.setUint16(outHeaderSize + at, value, true);
   }
 
+  /** @param at a multiple of four */
   u32(at: number, value: number): void {
-    this.#view.setUint32(outHeaderSize + at, value, true);
+    this.#words[(outHeaderSize + at) >>> 2] = value;
   }
 
-  /** Any integer between -2^53 and 2^53: negative ones in two's complement. */
+  /** Any integer between -2^53 and 2^53: negative ones in two's complement. @param at a multiple of four */
   u64(at: number, value: number): void {
-    this.#view.setUint32(outHeaderSize + at, value >>> 0, true);
-    this.#view.setUint32(outHeaderSize + at + 4, Math.floor(value / two32) >>> 0, true);
+    const words = this.#words;
+    const index = (outHeaderSize + at) >>> 2;
+    words[index] = value;
+    words[index + 1] = value >= 0 && value < two32 ? 0 : Math.floor(value / two32);
   }
 
   zero(at: number, length: number): void {
@@ -65,7 +73,7 @@ export class ReplyWriter {
 
   /** The characters of a latin1 string, one byte each. */
   latin1(at: number, text: string): void {
-    this.bytes.write(text, outHeaderSize + at, text.length, "latin1");
+    writeLatin1(this.bytes, text, outHeaderSize + at);
   }
 
   copy(at: number, data: Buffer): void {
@@ -77,24 +85,24 @@ export class ReplyWriter {
     if (errno !== 0) {
       this.length = outHeaderSize;
     }
-    const view = this.#view;
-    view.setUint32(0, this.length, true);
-    view.setInt32(4, -errno, true);
-    view.setUint32(8, uniqueLow, true);
-    view.setUint32(12, uniqueHigh, true);
+    const words = this.#words;
+    words[0] = this.length;
+    words[1] = -errno;
+    words[2] = uniqueLow;
+    words[3] = uniqueHigh;
   }
 
   /** Fills in the header of a message that answers nothing. @param code of enum fuse_notify_code */
   finishNotification(code: number): void {
     this.finish(0, 0, 0);
-    this.#view.setInt32(4, code, true);
+    this.#words[1] = code;
   }
 
   /** Makes a finished reply one that says `errno` to the same request. */
   turnToError(errno: number): void {
     this.length = outHeaderSize;
-    this.#view.setUint32(0, outHeaderSize, true);
-    this.#view.setInt32(4, -errno, true);
+    this.#words[0] = outHeaderSize;
+    this.#words[1] = -errno;
   }
 }
 

@@ -7,6 +7,7 @@
  */
 import type { Caller, Name } from "../../contract/ids.ts";
 import { Errno, FsError } from "../../errno.ts";
+import { readLatin1 } from "../../latin1.ts";
 
 export const inHeaderSize = 40;
 
@@ -17,7 +18,8 @@ const dot = 0x2e;
 
 export class RequestReader {
   readonly bytes: Buffer;
-  readonly #view: DataView;
+  /** Headers and bodies consist of words, but for names and data. */
+  readonly #words: Uint32Array;
   #bodyEnd = inHeaderSize;
 
   opcode = 0;
@@ -26,9 +28,10 @@ export class RequestReader {
   uniqueHigh = 0;
   node = 0;
 
+  /** @param bytes that begin at a multiple of four in their memory */
   constructor(bytes: Buffer) {
     this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
   }
 
   /**
@@ -36,18 +39,17 @@ export class RequestReader {
    * @returns whether its header is whole and agrees with `length`; only then may more be asked than its opcode and unique
    */
   begin(length: number): boolean {
-    const view = this.#view;
     // Of a broken header too, as far as it goes: an error can then be told to the right request.
-    this.opcode = view.getUint32(4, true);
-    this.uniqueLow = view.getUint32(8, true);
-    this.uniqueHigh = view.getUint32(12, true);
+    this.opcode = this.#word(1);
+    this.uniqueLow = this.#word(2);
+    this.uniqueHigh = this.#word(3);
     if (length < inHeaderSize || length > this.bytes.length) {
       return false;
     }
-    this.node = view.getUint32(20, true) * two32 + view.getUint32(16, true);
+    this.node = this.#word64(4);
     // Extensions (security context, supplementary groups) stand behind the body; none is negotiated.
-    this.#bodyEnd = length - view.getUint16(36, true) * 8;
-    return view.getUint32(0, true) === length && this.#bodyEnd >= inHeaderSize;
+    this.#bodyEnd = length - (this.#word(9) & 0xffff) * 8;
+    return this.#word(0) === length && this.#bodyEnd >= inHeaderSize;
   }
 
   /** Identifies the request among those under way. */
@@ -56,8 +58,7 @@ export class RequestReader {
   }
 
   get caller(): Caller {
-    const view = this.#view;
-    return { uid: view.getUint32(24, true), gid: view.getUint32(28, true), pid: view.getUint32(32, true) };
+    return { uid: this.#word(6), gid: this.#word(7), pid: this.#word(8) };
   }
 
   get bodyLength(): number {
@@ -66,7 +67,7 @@ export class RequestReader {
 
   /** A copy of this request that outlives the buffer. */
   keep(): RequestReader {
-    const length = this.#view.getUint32(0, true);
+    const length = this.#word(0);
     const copy = new RequestReader(Buffer.from(this.bytes.subarray(0, length)));
     copy.begin(length);
     return copy;
@@ -79,20 +80,29 @@ export class RequestReader {
     }
   }
 
+  /** @param at a multiple of four */
   u32(at: number): number {
-    return this.#view.getUint32(inHeaderSize + at, true);
+    return this.#word((inHeaderSize + at) >>> 2);
   }
 
-  /** An id or a count; above 2^53 it is rounded, and then stands for nothing that was ever given out. */
+  /** An id or a count; above 2^53 it is rounded, and then stands for nothing that was ever given out. @param at a multiple of four */
   u64(at: number): number {
-    const low = this.#view.getUint32(inHeaderSize + at, true);
-    const high = this.#view.getUint32(inHeaderSize + at + 4, true);
-    return high === 0 ? low : high * two32 + low;
+    return this.#word64((inHeaderSize + at) >>> 2);
   }
 
-  /** Seconds since the epoch. */
+  /** Seconds since the epoch. @param at a multiple of four */
   i64(at: number): number {
-    return this.#view.getInt32(inHeaderSize + at + 4, true) * two32 + this.#view.getUint32(inHeaderSize + at, true);
+    const index = (inHeaderSize + at) >>> 2;
+    return (this.#word(index + 1) | 0) * two32 + this.#word(index);
+  }
+
+  #word(index: number): number {
+    return this.#words[index] as number;
+  }
+
+  #word64(index: number): number {
+    const high = this.#word(index + 1);
+    return high === 0 ? this.#word(index) : high * two32 + this.#word(index);
   }
 
   /** An offset or size in a file; EFBIG where a number can't hold it exactly (8 PiB and more). */
@@ -130,7 +140,7 @@ export class RequestReader {
     ) {
       throw malformed("not a file name");
     }
-    return bytes.toString("latin1", start, end);
+    return readLatin1(bytes, start, end);
   }
 
   /** Any NUL-terminated string that is not empty, such as the name of an xattr. */
@@ -139,7 +149,7 @@ export class RequestReader {
     if (end === at) {
       throw malformed("an empty string");
     }
-    return this.bytes.toString("latin1", inHeaderSize + at, inHeaderSize + end);
+    return readLatin1(this.bytes, inHeaderSize + at, inHeaderSize + end);
   }
 
   /** `length` bytes in place; EINVAL where the body ends before. */
