@@ -24,6 +24,25 @@ const names = (entries: readonly DirectoryEntry[]) => entries.map((entry) => ent
 const dots = [".", ".."];
 
 describeOverlay("readdir", (overlay) => {
+  test("what a directory of one lower had when it was listed is there after its copy-up", async () => {
+    const m = await overlay.mount({ lowers: [{ d: { f: "1", gone: "2", again: "3", e: { x: "4" } } }] });
+    const path = `${m.mnt}/d`;
+    // It stays known while it is open; what is in it is looked up anew.
+    const held = await m.sys.open(path, "O_RDONLY|O_DIRECTORY");
+    expect(await m.sys.list(path)).toEqual(["again", "e", "f", "gone"]);
+    await m.sys.writeFile(`${path}/new`, "5");
+    await overlay.host.run(["sh", "-c", "echo 2 >/proc/sys/vm/drop_caches"], {});
+    expect(await m.sys.readFile(`${path}/f`)).toBe("1");
+    expect(await m.sys.readFile(`${path}/e/x`)).toBe("4");
+    await m.sys.unlink(`${path}/gone`);
+    await m.sys.unlink(`${path}/again`);
+    await m.sys.writeFile(`${path}/again`, "6");
+    await m.sys.close(held);
+    await m.remount();
+    expect(await m.sys.list(path)).toEqual(["again", "e", "f", "new"]);
+    expect(await m.sys.readFile(`${path}/again`)).toBe("6");
+  });
+
   test("lists . and .. and each name once, with the types and inode numbers of lstat", async () => {
     const m = await overlay.mount({
       lowers: [
