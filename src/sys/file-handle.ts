@@ -23,6 +23,11 @@ const handleMax = 128;
 const handleAt = 8;
 /** _IOR(0x15, 0, struct { u8 length; u8 uuid[16]; }) of linux/fs.h, Linux 6.9 */
 const FS_IOC_GETFSUUID = 0x80111500;
+/** _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args) of linux/btrfs.h: 1024 bytes, the UUID behind two u64. */
+const BTRFS_IOC_FS_INFO = 0x8400941f;
+const btrfsInfoSize = 1024;
+const btrfsUuidOffset = 16;
+const uuidSize = 16;
 
 export interface FileHandle {
   readonly type: number;
@@ -83,17 +88,31 @@ export function statByHandle(mountFd: number, handle: FileHandle): FileStat | un
 
 /**
  * The 16 bytes of the UUID of the file system that holds `fd` (not O_PATH); null where it can't be asked for, or is all
- * zero, which tells nothing.
+ * zero, which tells nothing. btrfs has one, which Linux overlayfs knows, but does not tell it as others do.
  */
 export function fileSystemUuid(fd: number): Buffer | null {
+  const length = ask(fd, FS_IOC_GETFSUUID) ? (scratch.bytes[0] as number) : 0;
+  if (length !== 0) {
+    return knownUuid(1, length);
+  }
+  scratch.bytes.fill(0, 0, btrfsInfoSize);
+  return ask(fd, BTRFS_IOC_FS_INFO) ? knownUuid(btrfsUuidOffset, uuidSize) : null;
+}
+
+/** An ioctl that fills `scratch`. @returns whether the file system knows it */
+function ask(fd: number, request: number): boolean {
   try {
-    check(ioctlAddress(fd, FS_IOC_GETFSUUID, scratch.address), "FS_IOC_GETFSUUID");
+    check(ioctlAddress(fd, request, scratch.address), "ioctl for the UUID of a file system");
+    return true;
   } catch (error) {
     if (isErrno(error, Errno.ENOTTY, Errno.EOPNOTSUPP, Errno.EINVAL, Errno.ENOSYS)) {
-      return null;
+      return false;
     }
     throw error;
   }
-  const uuid = scratch.bytes.subarray(1, 17);
-  return scratch.bytes[0] === 16 && uuid.some((byte) => byte !== 0) ? Buffer.from(uuid) : null;
+}
+
+function knownUuid(offset: number, length: number): Buffer | null {
+  const uuid = scratch.bytes.subarray(offset, offset + uuidSize);
+  return length === uuidSize && uuid.some((byte) => byte !== 0) ? Buffer.from(uuid) : null;
 }

@@ -9,7 +9,7 @@ import { runInMount } from "../fuse/mounted.ts";
 import { type Mounted, mountOverlay, Overlay, type OverlayKind, refuses, veneerProgram } from "../support/overlay.ts";
 import { runOk, runProgram } from "../support/programs.ts";
 import { makeFileSystem, whyWithout } from "../support/scratch.ts";
-import type { Snapshot, SnapshotOptions } from "../support/tree.ts";
+import { hardlink, type Snapshot, type SnapshotOptions } from "../support/tree.ts";
 import { type DayOptions, dayLower, spendDay } from "./day.ts";
 
 const overlays = { kernel: new Overlay("kernel"), veneer: new Overlay("veneer") };
@@ -77,6 +77,27 @@ describe("both overlays agree", () => {
     expect(await viewBy("veneer", veneer), "after a remount").toEqual(kernel.view);
     expect(await viewBy("kernel", veneer), "Veneer's upper, to the kernel").toEqual(kernel.view);
     expect(await viewBy("veneer", kernel), "the kernel's upper, to Veneer").toEqual(kernel.view);
+  });
+});
+
+describe("each goes on with the index of the other", () => {
+  test.for(["ext4", "xfs", "btrfs", "tmpfs"] as const)("on %s", async (type, { skip }) => {
+    const reason = whyWithout(type);
+    skip(reason !== undefined, reason);
+    for (const [first, second] of [kinds, kinds.toReversed()] as [OverlayKind, OverlayKind][]) {
+      const area = join(overlays[first].scratch, type);
+      await makeFileSystem(type, area);
+      const lowers = [{ f: "1", g: hardlink("f") }];
+      const options = ["index=on"];
+      const m = await overlays[first].mount({ lowers, options, upperArea: area, lowerArea: area });
+      await m.sys.chmod(`${m.mnt}/f`, 0o640);
+      const view = await m.view();
+      await m.remount(second);
+      expect(await m.view(), `${first}'s, to ${second}`).toEqual(view);
+      await m.sys.writeFile(`${m.mnt}/g`, "2");
+      await m.remount(first);
+      expect(await m.sys.readFile(`${m.mnt}/f`)).toBe("2");
+    }
   });
 });
 
