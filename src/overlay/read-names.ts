@@ -59,11 +59,15 @@ function readUpper(overlay: Overlay, node: Node, names: MergedNames, hidden: Set
   for (const entry of place.layer.list(place.path)) {
     const { name, type, ino } = entry;
     const whiteout = hiddenBy?.(entry);
+    if (whiteout === undefined && overlay.isReserved(name)) {
+      continue;
+    }
+    if (mayMerge) {
+      names.putOnUpper(whiteout ?? name);
+    }
     if (whiteout !== undefined) {
-      names.putOnUpper(whiteout);
       hidden.add(whiteout);
-    } else if (!overlay.isReserved(name)) {
-      names.putOnUpper(name);
+    } else {
       const foreign = mayHaveOrigin || (mayMerge && type === FileType.directory);
       names.listing.fill(name, type, overlay.inodes.number(dev, ino), foreign);
     }
