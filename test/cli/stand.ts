@@ -12,6 +12,8 @@ export type Descriptors = ReadonlyMap<number, string>;
 
 export class Stand {
   readonly path = makeScratch();
+  /** Process ids that bore the mark. */
+  readonly #seen = new Set<string>();
 
   constructor() {
     for (const name of ["lower", "upper", "work", "mnt"]) {
@@ -118,10 +120,14 @@ export class Stand {
 
   #isMarked(pid: string): boolean {
     try {
-      return (
-        readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(this.#mark) &&
-        !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"))
-      );
+      const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
+      // A process that ends loses its memory first, and its open files a moment later.
+      const isOurs = environment.split("\0").includes(this.#mark) || (environment === "" && this.#seen.has(pid));
+      if (!isOurs || hasEnded(pid)) {
+        return false;
+      }
+      this.#seen.add(pid);
+      return true;
     } catch (error) {
       // It ended while we looked, or is not even root's to read: no child of a test.
       if (["ENOENT", "ESRCH", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) {
@@ -130,6 +136,11 @@ export class Stand {
       throw error;
     }
   }
+}
+
+/** Whether what is left waits to be reaped: of a process of several threads the first may be in that state before the others. */
+function hasEnded(pid: string): boolean {
+  return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1")) && readdirSync(`/proc/${pid}/task`).length <= 1;
 }
 
 export function descriptorsOf(pid: number): Descriptors {
