@@ -17,7 +17,7 @@ import { buildLayers, buildWork, type HostileLayers, hostileLayers, isForKernel,
 import { anyStep, type Step } from "./messages.ts";
 import { anyFeatures, noFeatures, type OverlayRequest, openOverlay } from "./overlay.ts";
 import { fuzzing, fuzzLimitMs } from "./settings.ts";
-import { aliasesInMount, type Shown, shownByFilesystem, shownByMount } from "./shown.ts";
+import { type Shown, type ShownByMount, shownByFilesystem, shownByMount } from "./shown.ts";
 
 const scratch = makeScratch();
 const area = `${scratch}/tmpfs`;
@@ -63,16 +63,11 @@ const anyCase: fc.Arbitrary<Case> = fc.oneof(
   },
 );
 
-interface ByKernel {
-  readonly shown: Shown;
-  readonly aliases: ReadonlySet<string>;
-}
-
 /** What the kernel shows with these features; undefined where it refuses the mount. */
 function kernelShows(
   base: string,
   { features: { redirect, index, metacopy, xino, uuid }, userXattr }: Case,
-): ByKernel | undefined {
+): ShownByMount | undefined {
   const onOff = (on: boolean) => (on ? "on" : "off");
   const marks = userXattr ? "userxattr" : `redirect_dir=${redirect},metacopy=${onOff(metacopy)}`;
   const features = `${marks},index=${onOff(index)},xino=${xino},uuid=${uuid}`;
@@ -88,9 +83,7 @@ function kernelShows(
     throw error;
   }
   try {
-    const shown = shownByMount(`${base}/mnt`);
-    const files = Object.keys(shown).filter((path) => !shown[path]?.startsWith("errno"));
-    return { shown, aliases: aliasesInMount(`${base}/mnt`, files) };
+    return shownByMount(`${base}/mnt`);
   } finally {
     unmount(`${base}/mnt`, 0);
   }
@@ -104,7 +97,7 @@ function kernelShows(
  */
 function compared(
   shown: Shown,
-  { shown: byKernel, aliases }: ByKernel,
+  { shown: byKernel, aliases }: ShownByMount,
 ): { readonly veneer: Shown; readonly kernel: Shown } {
   const kernelSays = (errno: number) => (path: string) => byKernel[path] === `errno ${errno}`;
   const doubles = Object.keys(byKernel).filter(kernelSays(Errno.ESTALE));

@@ -90,12 +90,25 @@ function statText(stat: { mode: number; uid: number; gid: number; size: number }
   return { mode: stat.mode, text: `${stat.mode.toString(8)} ${stat.uid}:${stat.gid}${size}` };
 }
 
+export interface ShownByMount {
+  readonly shown: Shown;
+  /** Paths that stand for one file of a single link. No file system has such; the caches of an overlay may. */
+  readonly aliases: ReadonlySet<string>;
+}
+
 /** By system calls on a mounted overlay. */
-export function shownByMount(mountpoint: string): Shown {
+export function shownByMount(mountpoint: string): ShownByMount {
   const at = (path: string) => Buffer.from(`${mountpoint}${path}`, "latin1");
-  return lookAll(
+  const single = new Map<number, Set<string>>();
+  const shown = lookAll(
     {
-      stat: (path) => statText(lstatSync(at(path))),
+      stat: (path) => {
+        const stat = lstatSync(at(path));
+        if (stat.isFile() && stat.nlink === 1) {
+          single.set(stat.ino, (single.get(stat.ino) ?? new Set()).add(path));
+        }
+        return statText(stat);
+      },
       names: (path) => readdirSync(at(path), { encoding: "latin1" }),
       content: (path) => readFileSync(at(path), "latin1").slice(0, mostBytes),
       target: (path) => readlinkSync(at(path), "latin1"),
@@ -109,24 +122,10 @@ export function shownByMount(mountpoint: string): Shown {
     0,
     {},
   );
-}
-
-/** Which of these paths stand for one file of a single link. No file system has such; caches of an overlay may. */
-export function aliasesInMount(mountpoint: string, paths: readonly string[]): ReadonlySet<string> {
-  const first = new Map<number, string>();
-  const aliases = new Set<string>();
-  for (const path of paths) {
-    const stat = lstatSync(Buffer.from(`${mountpoint}${path}`, "latin1"), { throwIfNoEntry: false });
-    if (stat?.isFile() && stat.nlink === 1) {
-      const other = first.get(stat.ino);
-      if (other === undefined) {
-        first.set(stat.ino, path);
-      } else {
-        aliases.add(other).add(path);
-      }
-    }
-  }
-  return aliases;
+  return {
+    shown,
+    aliases: new Set([...single.values()].filter(({ size }) => size > 1).flatMap((paths) => [...paths])),
+  };
 }
 
 /** By the contract, as the dispatcher asks. Nodes are given back. */
