@@ -22,7 +22,7 @@ interface Moment {
 
 const moments: readonly [string, Moment][] = [
   ["while dpkg unpacks git", { stage: "install", line: /^Unpacking git \(/, delay: 150, first: "veneer" }],
-  ["while four processes write to SQLite", { stage: "use", line: /^== SQLite/, delay: 200, first: "kernel" }],
+  ["while four processes write to SQLite", { stage: "use", line: /^== SQLite/, delay: 40, first: "kernel" }],
   ["while dpkg removes git", { stage: "remove", line: /^Removing git \(/, delay: 20, first: "veneer" }],
 ];
 

@@ -171,12 +171,28 @@ change_lower_files() {
   cp -a /mnt /mnt.moved
   mkdir -p /opt/moved
   # Directories of the lower move by copying (EXDEV), those of the upper by rename.
+  keep_perl5
   if [ -d /usr/share/perl5 ]; then
-    rm -rf /usr/share/perl5.moved /opt/moved/perl5
+    rm -rf /usr/share/perl5.moved /usr/share/perl5.again /opt/moved/perl5
     mv /usr/share/perl5 /usr/share/perl5.moved
     mv /usr/share/perl5.moved /opt/moved/perl5
     cp -a /opt/moved/perl5 /usr/share/perl5.again
     mv /usr/share/perl5.again /usr/share/perl5
+    mv /opt/perl5.kept /opt/perl5.old
+  fi
+  rm -rf /opt/perl5.old
+}
+
+# A directory that is moved by copying is in neither place as a whole for a while: whoever is cut off then begins with the copy that
+# is made before. It gets and loses its name in one step.
+keep_perl5() {
+  rm -rf /opt/perl5.new
+  if [ -d /opt/perl5.kept ]; then
+    rm -rf /usr/share/perl5
+    cp -a /opt/perl5.kept /usr/share/perl5
+  elif [ -d /usr/share/perl5 ]; then
+    cp -a /usr/share/perl5 /opt/perl5.new
+    mv /opt/perl5.new /opt/perl5.kept
   fi
 }
 
