@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Descriptors, descriptorsOf, Stand, veneerProgram } from "./stand.ts";
 
+const repository = fileURLToPath(new URL("../..", import.meta.url));
 const success = { status: 0, stdout: "", stderr: "" };
 const layers = "lowerdir=lower,upperdir=upper,workdir=work";
 let stand: Stand;
@@ -67,8 +68,9 @@ describe("mount(8)", () => {
       join(path, "fstab"),
       `none ${path}/mnt fuse.veneer noauto,user,${layers.replaceAll("=", `=${path}/`)} 0 0\n`,
     );
-    // As most systems have /dev/fuse; and fusermount3 wants users to have a name.
-    const line = `chmod 755 . && chown -R 4242:4242 lower upper work mnt
+    // As most systems have /dev/fuse; fusermount3 wants users to have a name; and the program may lie where he can't go.
+    const line = `chmod 755 . && chown -R 4242:4242 lower upper work mnt && mkdir repository
+      mount --bind '${repository}' repository && ln -s -f "$PWD/repository/bin/veneer" sbin/mount.fuse.veneer
       { cat /etc/passwd; echo "veneer-test:x:4242:4242::/:/bin/sh"; } >passwd && mknod -m 666 fuse c 10 229
       mount --bind passwd /etc/passwd && mount --bind fuse /dev/fuse && mount --bind fstab /etc/fstab
       setpriv --reuid 4242 --regid 4242 --clear-groups sh -c "mount $PWD/mnt && cat mnt/file && echo his >mnt/new; findmnt -n -o OPTIONS mnt; umount $PWD/mnt"

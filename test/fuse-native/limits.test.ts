@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Stand, veneerProgram } from "../cli/stand.ts";
+import { Stand } from "../cli/stand.ts";
 import { type Agent, startAgent } from "../support/agent.ts";
 import { refuses } from "../support/overlay.ts";
 import { UserStand } from "../support/user.ts";
@@ -11,7 +11,7 @@ test("Plain users", async () => {
   const plain = await UserStand.start("user");
   await plain.build("l", {});
   await plain.build("m", {});
-  const mount = [veneerProgram, "mount", "--transport", "fuse-native", "-o", "lowerdir=l", "m"];
+  const mount = [plain.veneer, "mount", "--transport", "fuse-native", "-o", "lowerdir=l", "m"];
   const { status, stderr } = await plain.sys.run(mount, { cwd: plain.home, timeout: 25 });
   await plain.end();
   expect(stderr).toMatch(
