@@ -1,5 +1,10 @@
-"""Loops of system calls that no program makes alone. Each works below the current directory, so many times."""
+"""Loops of system calls that no program makes alone. Each works below the current directory, so many times.
+
+What one returns are the seconds that count, where these are not all that it took.
+"""
 import os
+import statistics
+import time
 
 SMALL = b"x" * 2048
 MEGABYTE = b"y" * (1 << 20)
@@ -74,6 +79,31 @@ def write_once(_count):
     os.close(fd)
 
 
+def stat_beside_copy_up(count):
+    """What the middle one of so many stat calls takes, of other files, while another process has a large file copied up."""
+    writer = os.fork()
+    if writer == 0:
+        try:
+            write_once(1)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    time.sleep(0.02)
+    ended, status, taken = 0, 0, []
+    for index in range(count):
+        begin = time.perf_counter()
+        os.lstat(f"many/{index:05}")
+        taken.append(time.perf_counter() - begin)
+        ended, status = os.waitpid(writer, os.WNOHANG)
+        if ended != 0:
+            break
+    if ended == 0:
+        _, status = os.waitpid(writer, 0)
+    if status != 0:
+        raise ChildProcessError(status)
+    return statistics.median(taken)
+
+
 CALLS = {
     call.__name__: call
     for call in (
@@ -84,6 +114,7 @@ CALLS = {
         create,
         read_big,
         rename,
+        stat_beside_copy_up,
         unlink,
         write_big,
         write_once,

@@ -15,7 +15,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 function seconds(value: number): string {
-  return value.toFixed(value < 0.1 ? 4 : value < 10 ? 3 : 1);
+  return value.toFixed(value < 0.001 ? 6 : value < 0.1 ? 4 : value < 10 ? 3 : 1);
 }
 
 function times(spread: Spread | undefined): string {

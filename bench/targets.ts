@@ -1,6 +1,7 @@
 /** What Veneer is meant to reach, and whether it did. */
 import type { Comparison, Spread } from "./comparison.ts";
 import type { PeerFacts } from "./run.ts";
+import { statBesideCopyUp } from "./workloads-changing.ts";
 
 /** Time over the kernel's at most, and how many times faster than fuse-overlayfs at least. */
 const timeTargets: readonly (readonly [workload: string, overKernel?: number | undefined, faster?: number])[] = [
@@ -48,6 +49,7 @@ const withoutPassthrough = { mean: 1.15, each: 0.8 } as const;
 const mountOverNode = 2.5;
 const idleMegabytes = 25;
 const bytesPerFile = 700;
+const statMilliseconds = 5;
 
 /** A target and what was reached of it. */
 export interface Outcome {
@@ -74,6 +76,7 @@ export function outcomes(comparison: Comparison): readonly Outcome[] {
     ...comparison.peers.flatMap((peer) => (rival ? ofOther(comparison, peer, rival) : [])),
     atMost("mount, over `node -e 0`", "other", mountOverNode, mountRatio(comparison, ours)),
     atMost("idle mount, MB of private memory", "other", idleMegabytes, comparison.figure("memory", "mount", ours), 1),
+    atMost(`${statBesideCopyUp}, ms`, "other", statMilliseconds, statTime(comparison, ours), 3),
     atMost("known file, bytes of private memory", "other", bytesPerFile, knownFileBytes(comparison, ours), 0),
   ];
   return found.filter((outcome) => outcome !== undefined);
@@ -122,6 +125,11 @@ function inverse(of: Spread | undefined): Spread | undefined {
 /** Each run's mount over the same run's `node -e 0`. */
 function mountRatio(comparison: Comparison, ours: string): Spread | undefined {
   return comparison.ratioBetween(["mount", ours], ["node -e 0", "bare"]);
+}
+
+function statTime(comparison: Comparison, ours: string): Spread | undefined {
+  const time = comparison.figure("seconds", statBesideCopyUp, ours);
+  return time && { middle: time.middle * 1000, least: time.least * 1000, most: time.most * 1000 };
 }
 
 function atMost(what: string, measure: string, bound: number | undefined, reached: Spread | undefined, digits = 2) {

@@ -37,7 +37,7 @@ export interface Workload {
   readonly notFuseNative?: string;
   /** It has to do with no overlay: for comparison. */
   readonly onlyBare?: true;
-  /** It shows memory, and has no part in means. */
+  /** It shows something else than speed, and has no part in means. */
   readonly aside?: true;
   /** Names and inodes are dropped from the kernel's caches before it is timed; pages are kept. */
   readonly cold?: true;

@@ -3,6 +3,9 @@ import { installCommand, npmEnvironment } from "./packages.ts";
 import { call, untar } from "./steps.ts";
 import type { Workload } from "./workload.ts";
 
+/** The time of one call, not of the whole. */
+export const statBesideCopyUp = "one stat call while a large file is copied up";
+
 /** What syncs a copy by itself is measured as it is, and without: what never does is comparable with the latter. */
 const copyUps: readonly Workload[] = (
   [
@@ -51,6 +54,15 @@ export const changing: readonly Workload[] = [
     timed: async ({ scale }) => call("unlink", scale.files),
   },
   ...copyUps,
+  {
+    name: statBesideCopyUp,
+    lower: "huge",
+    lowers: async (directory, materials) => [directory, await materials.make("many")],
+    changes: true,
+    aside: true,
+    notBare: "there is no copy-up without an overlay",
+    timed: async ({ scale }) => call("stat_beside_copy_up", scale.files),
+  },
   {
     name: "npm ci, offline",
     lower: "packages",
