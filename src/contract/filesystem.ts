@@ -8,6 +8,7 @@
  * before the next request is looked at.
  */
 import type { BackingId } from "./backing.ts";
+import type { FileRange } from "./file-range.ts";
 import type { Caller, HandleId, Name, NodeId } from "./ids.ts";
 import type { Deferred } from "./slow.ts";
 
@@ -168,8 +169,8 @@ export interface Filesystem {
   create(parent: NodeId, name: Name, creation: Creation, request: OpenRequest, caller: Caller): Entry & Opened;
   /** O_TMPFILE: a file without a name, that `link` may give one. */
   createUnnamed(parent: NodeId, creation: Creation, request: OpenRequest, caller: Caller): Entry & Opened;
-  /** Fills `into` from its start and answers how many bytes; short only at the end of the file. */
-  read(node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number>;
+  /** Fills `into` from its start and answers how many bytes, short only at the end of the file; or says where they are. */
+  read(node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> | FileRange;
   /** Answers how many bytes were taken. */
   write(node: NodeId, handle: HandleId, request: WriteRequest): number | Deferred<number>;
   release(node: NodeId, handle: HandleId): void;

@@ -3,6 +3,8 @@
  * and answers a number for libfuse, or throws FsError or Parked as the file system does. What is not here libfuse answers with
  * ENOSYS, and the kernel makes do without: CREATE becomes MKNOD and OPEN, which tell the flags of open(2), as CREATE does not.
  */
+
+import { FileRange } from "../contract/file-range.ts";
 import type { Attributes, DirectorySink, Filesystem, TimeChange } from "../contract/filesystem.ts";
 import { type Caller, FileType, type HandleId, type Name, type NodeId, rootNodeId } from "../contract/ids.ts";
 import { Deferred } from "../contract/slow.ts";
@@ -180,7 +182,8 @@ export class Operations {
     },
     read: (_, _path: string, file: number, into: Buffer, _size: number, low: number, high: number) => {
       const { node, handle } = this.#file(file);
-      return after(this.#fs.read(node, handle, low + high * two32, into), (count) => count, { into });
+      const found = this.#fs.read(node, handle, low + high * two32, into);
+      return after(found instanceof FileRange ? found.read() : found, (count) => count, { into });
     },
     write: (_, _path: string, file: number, data: Buffer, _size: number, low: number, high: number) => {
       const { node, handle, flags } = this.#file(file);

@@ -1,5 +1,6 @@
 /** What becomes of a request whose handling fails, waits, or goes on elsewhere. */
 import { describe, expect, test } from "vitest";
+import { FileRange } from "../contract/file-range.ts";
 import type { Filesystem } from "../contract/filesystem.ts";
 import { Deferred, Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
@@ -32,6 +33,8 @@ interface Answer {
 
 const liveThread = 500;
 const killedThread = 501;
+/** The file that can be spliced from. */
+const splicedFd = 70;
 
 /** A dispatcher with a buffer of its own, as a session has it. */
 function setUp(methods: Partial<Filesystem>) {
@@ -55,6 +58,13 @@ function setUp(methods: Partial<Filesystem>) {
     send: ({ bytes, length }) => {
       const reply = Buffer.from(bytes.subarray(0, length));
       answers.push({ unique: reply.readUInt32LE(8), errno: Math.abs(reply.readInt32LE(4)), body: reply.subarray(16) });
+    },
+    spliceReply: (to, { fd, offset, length }) => {
+      const isTaken = fd === splicedFd;
+      if (isTaken) {
+        answers.push({ unique: to.uniqueLow, errno: 0, body: Buffer.from(`${length} bytes from ${offset}`) });
+      }
+      return isTaken;
     },
     startJob: (job, buffers, done) => void jobs.push({ job, buffers, done }),
     isBeingKilled: (thread) => thread === killedThread,
@@ -315,6 +325,34 @@ describe("deferred requests", () => {
     filled.area(5).write("hello");
     jobs[0]?.done(5, filled);
     expect(answers).toMatchObject([{ unique: 2, errno: 0, body: Buffer.from("hello") }]);
+  });
+
+  test("a read of data that lie in a file is spliced, or else read as any other", () => {
+    const rangeOf = (fd: number, read: FileRange["read"]) => new FileRange(fd, 4096, 100, read);
+    const unread = () => {
+      throw new Error("it has been answered");
+    };
+    const job = { call: JobCall.read, args: [9, 0] } as const;
+    const ranges = [
+      rangeOf(splicedFd, unread),
+      rangeOf(9, () => 7),
+      rangeOf(9, () => new Deferred(job, (result) => result)),
+      rangeOf(9, () => {
+        throw new FsError(Errno.EIO, "read");
+      }),
+    ];
+    const { serve, answers, jobs } = setUp({ read: () => ranges.shift() as FileRange });
+    const body = Buffer.alloc(40);
+    body.writeUInt32LE(100, 16);
+    for (const unique of [2, 4, 6, 8]) {
+      serve(Opcode.Read, unique, body);
+    }
+    expect(jobs).toMatchObject([{ job, buffers: { replySize: 100, answers: { uniqueLow: 6 } } }]);
+    expect(answers).toMatchObject([
+      { unique: 2, errno: 0, body: Buffer.from("100 bytes from 4096") },
+      { unique: 4, errno: 0, body: { length: 7 } },
+      { unique: 8, errno: Errno.EIO },
+    ]);
   });
 
   test("a read that its thread has answered is not answered again, and a failure is logged all the same", () => {

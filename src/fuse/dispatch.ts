@@ -3,6 +3,7 @@
  * an FsError becomes its errno, a Parked waits for its gate, anything else is logged with its stack and becomes EIO.
  * Nothing is thrown out of here, as the mount goes on whatever one request meets.
  */
+import { FileRange } from "../contract/file-range.ts";
 import type { Filesystem } from "../contract/filesystem.ts";
 import { Deferred, type Gate, type Job, JobCall, Parked } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
@@ -24,6 +25,8 @@ export interface DispatchParts {
   readonly reply: ReplyWriter;
   /** Hands a finished reply to the kernel; must not throw. */
   send(reply: ReplyWriter, operation: string): void;
+  /** Answers with data that lie in a file; false where that can't be done, and there is no answer yet. */
+  spliceReply(to: ReplyAddress, range: FileRange): boolean;
   startJob(job: Job, buffers: JobBuffers, done: JobDone): void;
   /** Whether a thread, by its number in the header of a request, is about to end by a signal. */
   isBeingKilled(thread: number): boolean;
@@ -99,6 +102,8 @@ export class Dispatcher {
       const result = operation.handle(filesystem, body, this.#context(request));
       if (result instanceof Deferred) {
         this.#defer(operation, request, body, result);
+      } else if (result instanceof FileRange) {
+        this.#splice(operation, request, body, result);
       } else {
         this.#answer(operation, request, result, reply);
       }
@@ -108,6 +113,22 @@ export class Dispatcher {
       } else {
         this.#fail(operation, request, error);
       }
+    }
+  }
+
+  #splice(operation: AnyOperation, request: RequestReader, body: unknown, range: FileRange): void {
+    const { log, reply, spliceReply } = this.#parts;
+    if (spliceReply(request, range)) {
+      if (log.debugEnabled) {
+        log.debug(describeReply(operation.name, request, 0, range.length), "tx");
+      }
+      return;
+    }
+    const read = range.read();
+    if (read instanceof Deferred) {
+      this.#defer(operation, request, body, read);
+    } else {
+      this.#answer(operation, request, read, reply);
     }
   }
 

@@ -2,6 +2,7 @@
  * The table of operations: one row an opcode, with its name in the log, how its body is read, which method of the
  * file system serves it, and how the answer is written. A row that only refuses says why.
  */
+import type { FileRange } from "../contract/file-range.ts";
 import type { Filesystem } from "../contract/filesystem.ts";
 import type { Deferred } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
@@ -31,7 +32,7 @@ export interface OperationContext {
 export interface Operation<Request, Reply> {
   readonly name: string;
   decode(request: RequestReader, connection: Connection): Request;
-  handle(filesystem: Filesystem, request: Request, context: OperationContext): Reply | Deferred<Reply>;
+  handle(filesystem: Filesystem, request: Request, context: OperationContext): Reply | Deferred<Reply> | FileRange;
   encode(reply: Reply, writer: ReplyWriter, connection: Connection): void;
   /** The errno that answers a reply of `undefined`, where that means: there is nothing. Without it `encode` gets it. */
   readonly absent?: number;
@@ -39,7 +40,7 @@ export interface Operation<Request, Reply> {
   readonly noReply?: true | undefined;
   /** For a Deferred that writes: where the data are. */
   payload?(request: Request): Buffer;
-  /** For a Deferred that reads: how many bytes are wanted. */
+  /** For what reads: how many bytes are wanted. */
   replySize?(request: Request): number;
 }
 

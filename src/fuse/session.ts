@@ -28,6 +28,7 @@ import { ReplyWriter } from "./protocol/reply-writer.ts";
 import { RequestReader } from "./protocol/request-reader.ts";
 import { sendReply } from "./send-reply.ts";
 import type { FuseSettings } from "./settings.ts";
+import { SplicedReplies } from "./spliced-replies.ts";
 import { CoreTurn, turnSize } from "./turn.ts";
 
 export interface SessionOptions {
@@ -75,6 +76,7 @@ class Session {
   readonly #threads: IoThreads;
   readonly #backing: ConnectionBackingFiles;
   readonly #reply: ReplyWriter;
+  readonly #spliced: SplicedReplies;
   readonly #turn: CoreTurn;
   #current: RequestBuffer;
   #nonBlocking = false;
@@ -96,6 +98,7 @@ class Session {
     });
     this.#turn = new CoreTurn(options.standby?.turn ?? new SharedArrayBuffer(turnSize));
     this.#backing = new ConnectionBackingFiles(device, log);
+    this.#spliced = new SplicedReplies(device, log);
     this.#reply = new ReplyWriter(Buffer.alloc(replyRoom + settings.maxWrite));
     this.#current = this.#pool.take() as RequestBuffer;
   }
@@ -112,6 +115,7 @@ class Session {
     } finally {
       this.#finishJobs();
       this.#threads.stop();
+      this.#spliced.close();
       filesystem.destroy();
       if (this.#backing.count > 0) {
         this.#log.error({ count: this.#backing.count }, "files that were passed through were not given back");
@@ -160,6 +164,7 @@ class Session {
       log: this.#log,
       reply: this.#reply,
       send: (reply, operation) => this.#send(reply, operation),
+      spliceReply: (to, range) => this.#spliced.send(to, range),
       startJob: (job, buffers, done) => this.#threads.startWithBuffers(job, buffers, done),
       isBeingKilled: this.#options.isBeingKilled,
     });

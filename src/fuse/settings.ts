@@ -6,7 +6,7 @@ export interface FuseSettings {
   readonly attrTimeout: number;
   /** Seconds for which the kernel may trust that a name is absent. */
   readonly negativeTimeout: number;
-  /** The largest WRITE and READ in bytes; a multiple of 4096. */
+  /** The largest WRITE and READ in bytes; a multiple of 4096. With its header it has to fit in a pipe. */
   readonly maxWrite: number;
   /** 32 bits in every file handle (name_to_handle_at) of the mount: those of an earlier mount, whose node ids are used anew, are stale. */
   readonly generation: number;
@@ -23,7 +23,7 @@ export const defaultFuseSettings: FuseSettings = {
   entryTimeout: year,
   attrTimeout: year,
   negativeTimeout: year,
-  maxWrite: 1024 * 1024,
+  maxWrite: 512 * 1024,
   generation: 0,
   passthrough: false,
   ioThreads: 4,

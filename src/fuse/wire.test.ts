@@ -90,6 +90,7 @@ function exchange(message: Buffer, filesystem: Filesystem, log = silentLog, conn
       replies.push(Buffer.from(reply.bytes.subarray(0, reply.length)));
       reply.bytes.fill(0xee);
     },
+    spliceReply: () => false,
     startJob: () => {
       throw new Error("no job was expected");
     },
@@ -842,7 +843,7 @@ describe("INIT", () => {
       hex(`
         50000000 00000000 0200000000000000                 // length 80
         07000000 2d000000 00000200 6920d473                // 7.45, max_readahead, flags
-        4000 3000 00001000 01000000 0001 0000              // background 64 and 48, 1 MiB, 1 ns, 256 pages
+        4000 3000 00000800 01000000 8000 0000              // background 64 and 48, 512 KiB, 1 ns, 128 pages
         00000000 ${"00".repeat(28)}                        // flags2`).toString("hex"),
     );
   });

@@ -205,12 +205,16 @@ describe.each<FileSystemKind>(["ext4", "tmpfs", "xfs"])("a layer on %s", (kind) 
       expect(file.readIfCached(into, 8)).toBe(2);
       expect(file.readIfCached(into, 10)).toBe(0);
     }
+    expect(file.lengthIfCached(2, 4)).toBe(4);
+    expect(file.lengthIfCached(8, 4)).toBe(2);
+    expect(file.lengthIfCached(10, 4)).toBeUndefined();
     if (kind !== "tmpfs") {
       execFileSync("sync", ["-f", real("cached")]);
       execFileSync("python3", [
         "-c",
         `import os; os.posix_fadvise(os.open(${JSON.stringify(real("cached"))}, 0), 0, 0, os.POSIX_FADV_DONTNEED)`,
       ]);
+      expect(file.lengthIfCached(0, 4)).toBeUndefined();
       expect(file.readIfCached(into, 0)).toBeUndefined();
     }
     expect(file.read(into, 0)).toBe(4);

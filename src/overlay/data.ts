@@ -1,5 +1,6 @@
 /** The data of open files: reading, writing, allocating, seeking, copying, syncing. */
 
+import { FileRange } from "../contract/file-range.ts";
 import type { AllocatedRange, WriteRequest } from "../contract/filesystem.ts";
 import { HandleKind, isOfKind } from "../contract/handle.ts";
 import type { Caller, HandleId } from "../contract/ids.ts";
@@ -14,11 +15,28 @@ import { deferred, deferredVoid } from "./slow-calls.ts";
 
 /** A write this large may be made to wait for the disk: it leaves the core. */
 const largeWrite = 256 * 1024;
+/** From so many bytes on it takes longer to copy data once more than to tell where they are. */
+const largeRead = 64 * 1024;
 /** FALLOC_FL_KEEP_SIZE */
 const keepSize = 1;
 
-/** Data in memory are read at once, others where nobody else has to wait for them. */
-export function read(file: LayerFile, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
+/**
+ * Data in memory are read at once, others where nobody else has to wait for them. Where there are many, the transport may take them
+ * from the file itself.
+ */
+export function read(
+  file: LayerFile,
+  handle: HandleId,
+  offset: number,
+  into: Buffer,
+): number | Deferred<number> | FileRange {
+  const length = into.length < largeRead ? undefined : file.lengthIfCached(offset, into.length);
+  return length === undefined || length < largeRead
+    ? readInto(file, handle, offset, into)
+    : new FileRange(file.fd, offset, length, () => readInto(file, handle, offset, into));
+}
+
+function readInto(file: LayerFile, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
   const cached = file.readIfCached(into, offset);
   return (
     cached ?? deferred({ call: JobCall.read, args: [file.fd, offset], forPages: isOfKind(handle, HandleKind.paged) })

@@ -1,4 +1,6 @@
 /** The overlay as a transport sees it: each operation finds its nodes, calls the concern, and replies. */
+
+import type { FileRange } from "../contract/file-range.ts";
 import type {
   AllocatedRange,
   AttributeChanges,
@@ -142,7 +144,7 @@ export class OverlayFilesystem implements Filesystem {
     return this.#openMade(createUnnamed(this.#overlay, this.#node(parent), creation, caller), request);
   }
 
-  read(_node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
+  read(_node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> | FileRange {
     return read(this.#files.file(handle), handle, offset, into);
   }
 

@@ -1,6 +1,17 @@
 /** Calls on the data of an open file. Offsets and sizes are bytes, exact up to 2^53. */
 import { Errno, FsError } from "../errno.ts";
-import { type Address, addressOf, check, declare, lastErrno, putWord64, scratch } from "./libc.ts";
+import {
+  type Address,
+  addressOf,
+  check,
+  declare,
+  lastErrno,
+  putWord64,
+  Syscall,
+  scratch,
+  syscall,
+  word64,
+} from "./libc.ts";
 import { descriptorPath } from "./open.ts";
 
 const pread = declare<(fd: number, into: Buffer, size: number, offset: number) => number>(
@@ -43,6 +54,8 @@ export const Seek = { data: 3, hole: 4 } as const;
 const RWF_DSYNC = 2;
 const RWF_SYNC = 4;
 const RWF_NOWAIT = 8;
+/** Where pages are larger there are fewer of them, and ranges are taken for not cached. */
+const pageSize = 4096;
 const O_SYNC = 0o4010000;
 /** _IOW(0x94, 9, int) of linux/fs.h */
 const FICLONE = 0x40049409;
@@ -86,6 +99,19 @@ export function readCached(fd: number, into: Buffer, offset: number): number | u
     return undefined;
   }
   throw new FsError(code, "pread");
+}
+
+/** Whether all of a range is in memory; false where the kernel does not tell: before Linux 6.5, or of files of others. */
+export function isCached(fd: number, offset: number, length: number): boolean {
+  /* struct cachestat_range: off u64, len u64; struct cachestat: nr_cache u64 and four more */
+  putWord64(0, offset);
+  putWord64(2, length);
+  const found = 4;
+  if (syscall(Syscall.cachestat, fd, scratch.address, scratch.address + found * 4, 0, 0, 0) !== 0) {
+    return false;
+  }
+  const pages = Math.floor((offset + length - 1) / pageSize) - Math.floor(offset / pageSize) + 1;
+  return word64(found) >= pages;
 }
 
 /**

@@ -81,6 +81,7 @@ export const Syscall = {
   openTree: 428,
   openat2: 437,
   mountSetattr: 442,
+  cachestat: 451,
   setxattrat: 463,
   getxattrat: 464,
   listxattrat: 465,

@@ -1,4 +1,6 @@
 /** A file system shown otherwise than it is stored: each method hands on, with what the presenter makes of ids, counts and xattrs. */
+
+import type { FileRange } from "../contract/file-range.ts";
 import type {
   AllocatedRange,
   AttributeChanges,
@@ -101,7 +103,7 @@ export class PresentedFilesystem implements Filesystem {
     return this.#presenter.entry(this.#stored.createUnnamed(parent, creation, request, this.#presenter.owner(caller)));
   }
 
-  read(node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
+  read(node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> | FileRange {
     return this.#stored.read(node, handle, offset, into);
   }
 

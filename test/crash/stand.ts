@@ -213,10 +213,22 @@ export class Stand {
 
   /** By what is said to be mounted: umount(8) would take another file system if nothing were. */
   async #removeMount(...flags: "-l"[]): Promise<void> {
-    const { mountpoint } = this.#paths;
-    if (mountsBelow(mountpoint).some((mount) => mount.mountpoint === mountpoint)) {
-      await runOk(["umount", ...flags, mountpoint], "/", limitMs);
+    if (!this.#isMounted) {
+      return;
     }
+    try {
+      await runOk(["umount", ...flags, this.#paths.mountpoint], "/", limitMs);
+    } catch (error) {
+      // What has gone meanwhile need not be taken away.
+      if (this.#isMounted || !String(error).includes("not mounted")) {
+        throw error;
+      }
+    }
+  }
+
+  get #isMounted(): boolean {
+    const { mountpoint } = this.#paths;
+    return mountsBelow(mountpoint).some((mount) => mount.mountpoint === mountpoint);
   }
 
   async #ended(): Promise<void> {

@@ -87,7 +87,7 @@ test("data go through I/O threads unharmed, whatever lies in their buffers", () 
   expect(output).toBe("written\nread\nexit 0\n");
   expect(lines).toEqual([]);
   expect(filesystem?.finished).toContain("sync 0");
-  expect(filesystem?.finished.filter((line) => line === "write 1048576")).toHaveLength(40);
+  expect(filesystem?.finished.filter((line) => line === "write 524288")).toHaveLength(80);
 });
 
 test("more slow reads and writes at a time than there are buffers", () => {

@@ -89,6 +89,7 @@ export class Exchange {
       log: { ...strictLog, ...(eio === "EIO is an answer" && { warn: () => undefined }) },
       reply: new ReplyWriter(Buffer.alloc(maxWrite + 4096, 0xee)),
       send: ({ bytes, length }) => this.#take(Buffer.from(bytes.subarray(0, length))),
+      spliceReply: () => false,
       startJob: (job, buffers, done) => this.#jobs.push(() => this.#run(job, buffers, done)),
       isBeingKilled: () => true,
     });

@@ -1,5 +1,6 @@
 /** All that an overlay shows, told the same way by the kernel's mount and by Veneer's file system without a mount. */
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { FileRange } from "../../src/contract/file-range.ts";
 import type { Filesystem } from "../../src/contract/filesystem.ts";
 import { FileType, type Name, rootNodeId } from "../../src/contract/ids.ts";
 import { Errno, FsError } from "../../src/errno.ts";
@@ -157,7 +158,8 @@ export function shownByFilesystem(filesystem: Filesystem): Shown {
     content: (path) => {
       const { handle } = filesystem.open(node(path), { flags: 0, killSetIds: false });
       const into = Buffer.alloc(mostBytes);
-      const read = filesystem.read(node(path), handle, 0, into);
+      const found = filesystem.read(node(path), handle, 0, into);
+      const read = found instanceof FileRange ? found.read() : found;
       const length = typeof read === "number" ? read : read.finish(runJob(read.job, into));
       filesystem.release(node(path), handle);
       return into.toString("latin1", 0, length);

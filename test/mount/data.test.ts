@@ -4,6 +4,13 @@ import { describeOverlay, refuses } from "../support/overlay.ts";
 import { makeFileSystem, whyWithout } from "../support/scratch.ts";
 import { file, sparse } from "../support/tree.ts";
 
+/** Data in which no two pages are the same. */
+function patterned(size: number): string {
+  return Array.from({ length: Math.ceil(size / 8) }, (_, index) => String(index).padStart(8))
+    .join("")
+    .slice(0, size);
+}
+
 describeOverlay("data", (overlay) => {
   test.each(["lower", "upper", "new"])("of a %s file: written and read at any offset", async (place) => {
     const tree = { f: "0123456789".repeat(1000) };
@@ -27,6 +34,45 @@ describeOverlay("data", (overlay) => {
     expect(await m.sys.pread(fd, 10, 1 << 30)).toBe("");
     await m.sys.fsync(fd);
     expect(await overlay.host.hash(`${m.upper}/f`)).toBe(await m.sys.hash(`${m.mnt}/f`));
+  });
+
+  test.each(["lower", "upper"])("of a large %s file: whole, and from anywhere", async (place) => {
+    const sizes = [65_535, 65_536, 65_537, 300_001, 524_288, 524_289, 1_600_001];
+    const tree = Object.fromEntries(sizes.map((size) => [size, patterned(size)]));
+    const m = await overlay.mount({ lowers: [place === "lower" ? tree : {}], upper: place === "upper" ? tree : {} });
+    for (const size of sizes) {
+      const fd = await m.sys.open(`${m.mnt}/${size}`, "O_RDONLY");
+      for (const [offset, length] of [
+        [0, size],
+        [4097, 200_000],
+        [size - 70_001, 70_002],
+        [size - 1, 100_000],
+        [size, 100_000],
+      ] as const) {
+        if (offset >= 0) {
+          expect(await m.sys.pread(fd, length, offset)).toBe(tree[size]?.slice(offset, offset + length));
+        }
+      }
+      await m.sys.close(fd);
+    }
+  });
+
+  test("of a file that gets shorter and longer: only what was there is read", async () => {
+    const m = await overlay.mount({ lowers: [{ f: "" }] });
+    const [writer, reader] = [await overlay.agent(), await overlay.agent()];
+    const fd = await writer.open(`${m.mnt}/f`, "O_RDWR");
+    const read = await reader.open(`${m.mnt}/f`, "O_RDONLY");
+    for (const letter of "abcdefghijklmnopqrst") {
+      const work = async () => {
+        await writer.truncate(fd, 0);
+        await writer.writeAll(fd, letter.repeat(100_000), 10);
+        await writer.truncate(fd, 700_001);
+      };
+      const [found] = await Promise.all([reader.pread(read, 1_000_000, 0), work()]);
+      expect(found.replace(/[\0a-t]/g, "")).toBe("");
+      await writer.lseek(fd, 0, "SEEK_SET");
+      expect(await reader.pread(read, 1_000_000, 0)).toBe(letter.repeat(700_001));
+    }
   });
 
   test("what one process writes another reads at once", async () => {
