@@ -39,6 +39,7 @@ export const areas: Readonly<Record<string, Area>> = {
       "sys/device.ts",
       "sys/fuse-backing.ts",
       "sys/open.ts",
+      "sys/splice.ts",
     ],
     packages: ["node:fs", "node:worker_threads"],
   },
