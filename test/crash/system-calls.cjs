@@ -61,6 +61,8 @@ const harmless = new Set([
   "recvmsg",
   "setsid",
   "socketpair",
+  // From files to the device, never into them.
+  "splice",
   "statx",
   "syslog",
   "umask",
@@ -74,7 +76,7 @@ const mutatingNumbers = new Map([
   [463, "setxattrat"],
   [466, "removexattrat"],
 ]);
-const harmlessNumbers = new Set([428, 437, 442, 464, 465]);
+const harmlessNumbers = new Set([428, 437, 442, 451, 464, 465]);
 
 /** FICLONE, FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR */
 const mutatingIoctls = new Map([
