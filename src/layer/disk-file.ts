@@ -2,7 +2,16 @@
 import type { TimeChange } from "../contract/filesystem.ts";
 import { Errno, isErrno } from "../errno.ts";
 import { copyDense, copyFile, shareData } from "../sys/copy.ts";
-import { ioctl, isCached, readCached, readFully, seekIn, sync, truncateTo, writeFully } from "../sys/file-data.ts";
+import {
+  ioctl,
+  lengthIfCached,
+  readCached,
+  readFully,
+  seekIn,
+  sync,
+  truncateTo,
+  writeFully,
+} from "../sys/file-data.ts";
 import { changeModeOf, changeOwnerOf, setTimesOf } from "../sys/names.ts";
 import { closeDescriptor, descriptorPath, OpenFlag, openAt, replaceDescriptor, workingDirectory } from "../sys/open.ts";
 import { statAt } from "../sys/stat.ts";
@@ -66,8 +75,7 @@ export class DiskFile implements LayerFile {
   }
 
   lengthIfCached(offset: number, length: number): number | undefined {
-    const there = Math.min(length, statAt(this.#fd, "").size - offset);
-    return there > 0 && isCached(this.#fd, offset, there) ? there : undefined;
+    return lengthIfCached(this.#fd, offset, length);
   }
 
   write(data: Buffer, offset: number, syncFlags: number): number {

@@ -13,6 +13,7 @@ import {
   word64,
 } from "./libc.ts";
 import { descriptorPath } from "./open.ts";
+import { statAt } from "./stat.ts";
 
 const pread = declare<(fd: number, into: Buffer, size: number, offset: number) => number>(
   "long pread(int, void*, size_t, int64_t)",
@@ -80,10 +81,7 @@ export function readFully(fd: number, into: Buffer, offset: number): number {
   return done;
 }
 
-/**
- * As `readFully`, of data that are in memory; undefined where the call would wait for a disk, or where the file
- * system can't tell.
- */
+/** As `readFully`, of data that are in memory; undefined where the call would wait for a disk, or where that can't be told. */
 export function readCached(fd: number, into: Buffer, offset: number): number | undefined {
   const done = preadv2(fd, putVector(into), 1, offset, RWF_NOWAIT);
   if (done === into.length || done === 0) {
@@ -95,14 +93,24 @@ export function readCached(fd: number, into: Buffer, offset: number): number | u
     return rest === 0 ? done : undefined;
   }
   const code = lastErrno();
-  if (code === Errno.EAGAIN || code === Errno.EOPNOTSUPP) {
+  if (code === Errno.EOPNOTSUPP) {
+    /* tmpfs, for one, knows no RWF_NOWAIT. */
+    return lengthIfCached(fd, offset, into.length) === undefined ? undefined : readFully(fd, into, offset);
+  }
+  if (code === Errno.EAGAIN) {
     return undefined;
   }
   throw new FsError(code, "pread");
 }
 
+/** How many of so many bytes from `offset` there are, if all of these are in memory; undefined where not, or where there are none. */
+export function lengthIfCached(fd: number, offset: number, length: number): number | undefined {
+  const there = Math.min(length, statAt(fd, "").size - offset);
+  return there > 0 && isCached(fd, offset, there) ? there : undefined;
+}
+
 /** Whether all of a range is in memory; false where the kernel does not tell: before Linux 6.5, or of files of others. */
-export function isCached(fd: number, offset: number, length: number): boolean {
+function isCached(fd: number, offset: number, length: number): boolean {
   /* struct cachestat_range: off u64, len u64; struct cachestat: nr_cache u64 and four more */
   putWord64(0, offset);
   putWord64(2, length);
