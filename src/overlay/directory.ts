@@ -73,10 +73,8 @@ function addDots(node: Node, offset: number, withEntries: boolean, sink: Directo
 }
 
 function addWithEntry(overlay: Overlay, parent: Node, listed: Listed, sink: DirectorySink): void {
-  const entry = tolerant(overlay, () => {
-    const found = findNodeAndStat(overlay, parent, listed.name);
-    return found === undefined ? undefined : overlay.entry(found.node, found.stat);
-  });
+  const found = tolerant(overlay, parent, listed.name, findNodeAndStat);
+  const entry = found && overlay.entry(found.node, found.stat);
   sink.addWithEntry(listed.name, entry?.attributes.ino ?? listed.ino, listed.type, listed.offset, entry);
 }
 
@@ -84,7 +82,7 @@ function shownInode(overlay: Overlay, parent: Node, listed: Listed): number {
   if (!listed.foreign) {
     return listed.ino;
   }
-  const node = tolerant(overlay, () => findNode(overlay, parent, listed.name));
+  const node = tolerant(overlay, parent, listed.name, findNode);
   if (node === undefined) {
     return listed.ino;
   }
@@ -94,9 +92,14 @@ function shownInode(overlay: Overlay, parent: Node, listed: Listed): number {
 }
 
 /** One object that can't be looked up is no reason not to list the others: the caller meets the error when it asks for it. */
-function tolerant<T>(overlay: Overlay, look: () => T): T | undefined {
+function tolerant<T>(
+  overlay: Overlay,
+  parent: Node,
+  name: Name,
+  look: (overlay: Overlay, parent: Node, name: Name) => T,
+): T | undefined {
   try {
-    return look();
+    return look(overlay, parent, name);
   } catch (error) {
     if (!(error instanceof FsError)) {
       throw error;

@@ -79,14 +79,15 @@ function plainObject(overlay: Overlay, parts: readonly LowerPart[], name: Name):
   if (part === undefined) {
     return nothing;
   }
-  const stat = findIn(overlay, part, name);
+  const path = joinPath(part.path, name);
+  const stat = findIn(overlay, part, name, path);
   if (typeof stat !== "object") {
     return parts.length === 1 ? nothing : undefined;
   }
   if (isDirectory(stat)) {
     return undefined;
   }
-  return isMetacopyFile(overlay, part.layer, joinPath(part.path, name), stat)
+  return isMetacopyFile(overlay, part.layer, path, stat)
     ? undefined
     : { parts: [{ place: new LowerFile(part, name), stat }] };
 }
@@ -324,15 +325,23 @@ class Look {
   }
 }
 
-/** What a part of a directory has of a name. @throws EACCES for a name that is none, as a redirect may have it */
-function findIn(overlay: Overlay, part: LowerPart, name: Name): Stat | "absent" | "whiteout" {
+/**
+ * What a part of a directory has of a name.
+ * @param path the name below that part, for those who need it too
+ * @throws EACCES for a name that is none, as a redirect may have it
+ */
+function findIn(
+  overlay: Overlay,
+  part: LowerPart,
+  name: Name,
+  path = joinPath(part.path, name),
+): Stat | "absent" | "whiteout" {
   if (name === "" || name === "." || name === "..") {
     throw new FsError(Errno.EACCES, "a redirect out of its layer");
   }
   if (isMarkFile(name)) {
     return "absent";
   }
-  const path = joinPath(part.path, name);
   const stat = findShort(part, path);
   return stat === undefined ? "absent" : isAnyWhiteout(overlay.marks, part.layer, path, stat) ? "whiteout" : stat;
 }

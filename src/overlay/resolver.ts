@@ -52,12 +52,21 @@ export function resolve(overlay: Overlay, parent: Node, name: Name): Resolution 
   if (names !== undefined && !names.mayBeOnUpper(name) && !names.listing.has(name)) {
     return absent;
   }
-  const upperPath = overlay.nodes.upperPathOf(parent, name);
   const mayBeOnUpper = parent.upper && (names === undefined || names.mayBeOnUpper(name));
-  const onUpper = mayBeOnUpper ? overlay.forms?.whiteouts.find(upperPath) : undefined;
+  return (mayBeOnUpper ? resolveOnUpper(overlay, parent, name) : undefined) ?? resolveOnLowers(overlay, parent, name);
+}
+
+function resolveOnLowers(overlay: Overlay, parent: Node, name: Name): Resolution {
+  const object = lowerObject(overlay, parent, name);
+  return object.parts.length === 0 ? absent : foundOnLowers(overlay, object);
+}
+
+/** Undefined where the upper has nothing of that name, and hides nothing. */
+function resolveOnUpper(overlay: Overlay, parent: Node, name: Name): Resolution | undefined {
+  const upperPath = overlay.nodes.upperPathOf(parent, name);
+  const onUpper = overlay.forms?.whiteouts.find(upperPath);
   if (onUpper === undefined) {
-    const object = lowerObject(overlay, parent, name);
-    return object.parts.length === 0 ? absent : foundOnLowers(overlay, object);
+    return undefined;
   }
   if (onUpper === "whiteout") {
     return whitedOut;
