@@ -39,7 +39,7 @@ export class InodeNumbers {
     if (ino >= fileSystemFactor || index >= overflowIndex) {
       return this.#inOrder(dev, ino, overflowIndex * fileSystemFactor + 1);
     }
-    return index * fileSystemFactor + ino;
+    return index === 0 ? ino : index * fileSystemFactor + ino;
   }
 
   #index(dev: number): number {

@@ -165,18 +165,33 @@ export function check(result: number, what: string): number {
   return result;
 }
 
+/*
+ * Of most numbers the upper half is nothing. By the shorter way they stay small integers: what comes out of a calculation with 2^32
+ * is an object on V8's heap until it has compiled the function, and afterwards too wherever it was once stored.
+ */
+const two32 = 0x1_0000_0000;
+
 /** Puts a 64-bit number, negative ones too, in `scratch.words` at `index`. Exact up to 2^53. */
 export function putWord64(index: number, value: number): void {
-  scratch.words[index] = value % 0x1_0000_0000;
-  scratch.signedWords[index + 1] = Math.floor(value / 0x1_0000_0000);
+  if (value >= 0 && value < two32) {
+    scratch.words[index] = value;
+    scratch.words[index + 1] = 0;
+    return;
+  }
+  scratch.words[index] = value % two32;
+  scratch.signedWords[index + 1] = Math.floor(value / two32);
 }
 
 /** The 64-bit unsigned number in `scratch.words` at `index`; exact up to 2^53. */
 export function word64(index: number): number {
-  return (scratch.words[index] as number) + (scratch.words[index + 1] as number) * 0x1_0000_0000;
+  const low = scratch.words[index] as number;
+  const high = scratch.words[index + 1] as number;
+  return high === 0 ? low : low + high * two32;
 }
 
 /** The 64-bit signed number in `scratch.words` at `index`; exact up to 2^53. */
 export function signedWord64(index: number): number {
-  return (scratch.words[index] as number) + (scratch.signedWords[index + 1] as number) * 0x1_0000_0000;
+  const low = scratch.words[index] as number;
+  const high = scratch.signedWords[index + 1] as number;
+  return high === 0 ? low : low + high * two32;
 }

@@ -73,7 +73,8 @@ const Word = {
  * numbers of one file system may meet in it: it identifies an object for users, not for decisions.
  */
 export function foldInode(low: number, high: number): number {
-  return low + (((high & 0x1f_ffff) ^ ((high >>> 21) << 10)) >>> 0) * 0x1_0000_0000;
+  // Most have no upper half, and stay small integers (see word64).
+  return high === 0 ? low : low + (((high & 0x1f_ffff) ^ ((high >>> 21) << 10)) >>> 0) * 0x1_0000_0000;
 }
 
 function timeAt(index: number): FileTime {

@@ -47,6 +47,10 @@ const firstSize = 512;
 let buffer = Buffer.from(new ArrayBuffer(firstSize));
 let address = addressOf(buffer);
 const small = { buffer, address };
+/** struct xattr_args: value u64, size u32, flags u32 */
+const args = Buffer.from(new ArrayBuffer(16));
+const argsAddress = addressOf(args);
+putArgs();
 
 /** Whether the calls of 6.13 can be had; undefined before the first use. */
 let atCalls: boolean | undefined;
@@ -62,15 +66,23 @@ function usesAtCalls(path: string): boolean {
   return atCalls && path !== "";
 }
 
+/** Says in `args` where a value is to be read to. */
+function putArgs(): void {
+  args.writeBigUInt64LE(BigInt(address), 0);
+  args.writeUInt32LE(buffer.length, 8);
+}
+
 /** Offers 64 KiB, the most that a value or a list may have, for the next call only. */
 function growBuffer(): void {
   buffer = Buffer.from(new ArrayBuffer(64 * 1024));
   address = addressOf(buffer);
+  putArgs();
 }
 
 function shrinkBuffer(): void {
   buffer = small.buffer;
   address = small.address;
+  putArgs();
 }
 
 /** The path that names the object to the older calls: the followed magic link for an empty path. */
@@ -79,11 +91,8 @@ function procPath(fd: number, path: string): Address {
 }
 
 function getAt(fd: number, path: string, name: string): number {
-  /* struct xattr_args: value u64, size u32, flags u32 */
-  putWord64(0, address);
-  putWord64(2, buffer.length);
   const file = pathAddress(path);
-  return syscall(Syscall.getxattrat, fd, file, AT_SYMLINK_NOFOLLOW, secondPathAddress(name), scratch.address, 16);
+  return syscall(Syscall.getxattrat, fd, file, AT_SYMLINK_NOFOLLOW, secondPathAddress(name), argsAddress, args.length);
 }
 
 function getOnce(fd: number, path: string, name: string): number {
