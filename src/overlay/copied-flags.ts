@@ -9,15 +9,18 @@ export const FlagsCommand = { get: 0x80086601, set: 0x40086602 } as const;
 /** FS_SYNC_FL and FS_NOATIME_FL. */
 const copied = 0x88;
 
+/** For one call at a time: a buffer of its own costs each copy-up more than the call. */
+const argument = Buffer.alloc(8);
+
 /** ioctl(2) on a file or directory. */
-export function ioctlOn({ layer, path, file: open }: OpenPlace, type: number, command: number, argument: Buffer): void {
+export function ioctlOn({ layer, path, file: open }: OpenPlace, type: number, command: number, value: Buffer): void {
   if (open !== undefined) {
-    open.ioctl(command, argument);
+    open.ioctl(command, value);
     return;
   }
   const file = type === FileType.directory ? layer.openDirectory(path) : layer.openFile(path, false);
   try {
-    file.ioctl(command, argument);
+    file.ioctl(command, value);
   } finally {
     file.close();
   }
@@ -34,14 +37,13 @@ export function copyFileFlags(from: OpenPlace, type: number, to: OpenPlace<Writa
   if (present === undefined) {
     return false;
   }
-  const argument = Buffer.alloc(8);
-  argument.writeUInt32LE(((present & ~copied) | wanted) >>> 0);
+  argument.fill(0).writeUInt32LE(((present & ~copied) | wanted) >>> 0);
   return withoutFlags(() => ioctlOn(to, type, FlagsCommand.set, argument)) !== "none";
 }
 
 /** Undefined where the file system has no flags, or the call fails with one of `codes`. */
 function readFlags(place: OpenPlace, type: number, ...codes: number[]): number | undefined {
-  const argument = Buffer.alloc(8);
+  argument.fill(0);
   const outcome = withoutFlags(() => ioctlOn(place, type, FlagsCommand.get, argument), ...codes);
   return outcome === "none" ? undefined : argument.readUInt32LE(0);
 }

@@ -63,15 +63,19 @@ function move(overlay: Overlay, from: NameIn, source: Node, to: NameIn, target: 
     willLoseName(overlay, target, to);
   }
   prepareMove(overlay, source, from.parent, to.parent);
-  using reach = target === undefined ? undefined : keepReachable(overlay, target);
-  if (target?.type === FileType.directory) {
-    clearUpperDirectory(overlay, to);
+  const reach = target === undefined ? undefined : keepReachable(overlay, target);
+  try {
+    if (target?.type === FileType.directory) {
+      clearUpperDirectory(overlay, to);
+    }
+    moveOnDisk(overlay, from, to, source.type === FileType.directory, target !== undefined);
+    if (target !== undefined && reach !== undefined) {
+      detach(overlay, target, to.parent, to.name, reach);
+    }
+    moveNode(overlay, source, from, to);
+  } finally {
+    reach?.release();
   }
-  moveOnDisk(overlay, from, to, source.type === FileType.directory, target !== undefined);
-  if (target !== undefined && reach !== undefined) {
-    detach(overlay, target, to.parent, to.name, reach);
-  }
-  moveNode(overlay, source, from, to);
 }
 
 /** The commit point of a rename. @param replaces whether an object has the new name until now */
