@@ -57,6 +57,9 @@ export function resolve(overlay: Overlay, parent: Node, name: Name): Resolution 
 }
 
 function resolveOnLowers(overlay: Overlay, parent: Node, name: Name): Resolution {
+  if (parent.lowers.length === 0) {
+    return absent;
+  }
   const object = lowerObject(overlay, parent, name);
   return object.parts.length === 0 ? absent : foundOnLowers(overlay, object);
 }
