@@ -239,6 +239,7 @@ function adopt(overlay: Overlay, parent: Node, name: Name, stat: Stat): Node {
   const ino = overlay.inodes.number(stat.dev, stat.ino);
   const node = overlay.nodes.add(parent, name, { stat, upper: true, lowers: [], ino, hasOrigin: false });
   node.protection = Protection.none;
+  node.hasNoCapability = true;
   nameWasPut(overlay, parent, name, node);
   return node;
 }

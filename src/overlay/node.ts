@@ -98,7 +98,15 @@ export class DirectoryState {
 }
 
 /** What is true or not of a node: one bit each, as there are many nodes. */
-const Bit = { upper: 1, hasOrigin: 2, isRenumbered: 4, wasGiven: 8, mappedUnseen: 16, stalePages: 32 } as const;
+const Bit = {
+  upper: 1,
+  hasOrigin: 2,
+  isRenumbered: 4,
+  wasGiven: 8,
+  mappedUnseen: 16,
+  stalePages: 32,
+  hasNoCapability: 64,
+} as const;
 
 /** What few nodes have. */
 interface Rarities {
@@ -188,6 +196,15 @@ export class Node {
 
   set stalePages(value: boolean) {
     this.#set(Bit.stalePages, value);
+  }
+
+  /** It is known to have no security.capability, which the kernel asks for before it changes owner or data. */
+  get hasNoCapability(): boolean {
+    return (this.#bits & Bit.hasNoCapability) !== 0;
+  }
+
+  set hasNoCapability(value: boolean) {
+    this.#set(Bit.hasNoCapability, value);
   }
 
   /** Further names of an upper file with hard links. */

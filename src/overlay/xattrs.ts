@@ -13,6 +13,15 @@ const setGid = 0o2000;
 
 /** Undefined when there is none of that name. */
 export function getXattr(overlay: Overlay, node: Node, name: Name): Buffer | undefined {
+  if (name !== capabilityName) {
+    return readXattr(overlay, node, name);
+  }
+  const value = node.hasNoCapability ? undefined : readXattr(overlay, node, name);
+  node.hasNoCapability = value === undefined;
+  return value;
+}
+
+function readXattr(overlay: Overlay, node: Node, name: Name): Buffer | undefined {
   const { layer, path } = overlay.place(node);
   // An ACL is what the kernel asks for to check permissions: where the file system has none it must hear that there is none.
   return isAcl(name) ? readMark(layer, path, name) : layer.getXattr(path, escapedXattr(overlay.marks, name));
@@ -39,6 +48,9 @@ export function setXattr(
 ): void {
   requireChangeable(overlay, node);
   copyUp(overlay, node);
+  if (name === capabilityName) {
+    node.hasNoCapability = false;
+  }
   const { layer, path } = overlay.upperPlace(node);
   layer.setXattr(path, escapedXattr(overlay.marks, name), value, flags);
   if (killSetGid && name === accessAclName) {

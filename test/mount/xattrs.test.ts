@@ -26,6 +26,30 @@ describeOverlay("xattrs", (overlay) => {
     expect(await overlay.host.getxattr(`${m.upper}/f`, "security.d")).toBe("x");
   });
 
+  test.each(["lower", "upper", "new"])("the capability of a %s file, which had none", async (place) => {
+    const tree = { f: "data" };
+    const m = await overlay.mount({ lowers: [place === "lower" ? tree : {}], upper: place === "upper" ? tree : {} });
+    const [f, g] = [`${m.mnt}/f`, `${m.mnt}/g`];
+    const fd = await m.sys.open(f, "O_RDWR|O_CREAT");
+    const name = "security.capability";
+    await refuses("ENODATA", m.sys.getxattr(f, name));
+    await m.sys.setxattr(f, name, netRaw);
+    expect(await m.sys.getxattr(f, name)).toBe(netRaw);
+    await m.sys.link(f, g);
+    expect(await m.sys.getxattr(g, name)).toBe(netRaw);
+    await m.sys.write(fd, "x");
+    await refuses("ENODATA", m.sys.getxattr(g, name));
+    await refuses("ENODATA", m.sys.getxattr(g, name));
+    await m.sys.setxattr(fd, name, netRaw);
+    expect(await m.sys.getxattr(g, name)).toBe(netRaw);
+    await m.sys.chown(f, 1, 1);
+    await refuses("ENODATA", m.sys.getxattr(f, name));
+    await m.sys.setxattr(g, name, netRaw);
+    await m.sys.removexattr(f, name);
+    await refuses("ENODATA", m.sys.getxattr(g, name));
+    await refuses("ENODATA", overlay.host.getxattr(`${m.upper}/f`, name));
+  });
+
   test("flags CREATE and REPLACE, and sizes", async () => {
     const m = await overlay.mount({ lowers: [{ f: file("1", { xattrs: { "user.a": "12345" } }) }] });
     const f = `${m.mnt}/f`;
