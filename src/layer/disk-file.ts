@@ -4,6 +4,7 @@ import { Errno, isErrno } from "../errno.ts";
 import { copyDense, copyFile, shareData } from "../sys/copy.ts";
 import {
   ioctl,
+  isBusy,
   lengthIfCached,
   readCached,
   readFully,
@@ -75,7 +76,8 @@ export class DiskFile implements LayerFile {
   }
 
   lengthIfCached(offset: number, length: number): number | undefined {
-    return lengthIfCached(this.#fd, offset, length);
+    const there = lengthIfCached(this.#fd, offset, length);
+    return there === undefined || isBusy(this.#fd, offset) ? undefined : there;
   }
 
   write(data: Buffer, offset: number, syncFlags: number): number {

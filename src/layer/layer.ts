@@ -37,7 +37,10 @@ export interface LayerFile {
   read(into: Buffer, offset: number): number;
   /** As `read`, but undefined where the data are not in memory (RWF_NOWAIT) and reading would block. */
   readIfCached(into: Buffer, offset: number): number | undefined;
-  /** How many of so many bytes from `offset` there are, if all of these are in memory; else undefined, also where there are none. */
+  /**
+   * How many of so many bytes from `offset` there are, if all of these are in memory and nobody keeps others from reading them; else
+   * undefined, also where there are none.
+   */
   lengthIfCached(offset: number, length: number): number | undefined;
   /** Writes all of `data` unless the file system takes less. @param syncFlags O_SYNC and O_DSYNC count, others don't */
   write(data: Buffer, offset: number, syncFlags: number): number;

@@ -103,6 +103,16 @@ export function readCached(fd: number, into: Buffer, offset: number): number | u
   throw new FsError(code, "pread");
 }
 
+const oneByte = Buffer.alloc(1);
+
+/**
+ * Whether reading would wait for somebody else: xfs lets nobody read what is being written, and who writes may have to wait for the
+ * disk. Of a file system that can't tell: no.
+ */
+export function isBusy(fd: number, offset: number): boolean {
+  return preadv2(fd, putVector(oneByte), 1, offset, RWF_NOWAIT) < 0 && lastErrno() === Errno.EAGAIN;
+}
+
 /** How many of so many bytes from `offset` there are, if all of these are in memory; undefined where not, or where there are none. */
 export function lengthIfCached(fd: number, offset: number, length: number): number | undefined {
   const there = Math.min(length, statAt(fd, "").size - offset);
