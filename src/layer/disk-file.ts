@@ -15,7 +15,7 @@ import {
 } from "../sys/file-data.ts";
 import { changeModeOf, changeOwnerOf, setTimesOf } from "../sys/names.ts";
 import { closeDescriptor, descriptorPath, OpenFlag, openAt, replaceDescriptor, workingDirectory } from "../sys/open.ts";
-import { statAt } from "../sys/stat.ts";
+import { sizeOf, statAt } from "../sys/stat.ts";
 import { setXattrOf } from "../sys/xattr.ts";
 import type { LayerFile, Stat, WritableLayer } from "./layer.ts";
 import { asOwner } from "./owner-access.ts";
@@ -94,6 +94,10 @@ export class DiskFile implements LayerFile {
 
   sync(): void {
     sync(this.#fd);
+  }
+
+  size(): number {
+    return sizeOf(this.#fd);
   }
 
   stat(): Stat {

@@ -49,6 +49,8 @@ export interface LayerFile {
   truncate(size: number): void;
   /** fsync(2), at once: what may take long goes by a Job. */
   sync(): void;
+  /** In bytes: a part of what `stat` tells. */
+  size(): number;
   stat(): Stat;
   chmod(mode: number): void;
   chown(uid: number, gid: number): void;

@@ -19,7 +19,7 @@ export function giveSmallFile(overlay: Overlay, node: Node, file: LayerFile): vo
   }
   // Once is enough: what the kernel drops again it asks for, if need be.
   node.wasGiven = true;
-  const { size } = file.stat();
+  const size = file.size();
   if (size === 0 || size > largestStored) {
     return;
   }

@@ -13,7 +13,7 @@ import {
   word64,
 } from "./libc.ts";
 import { descriptorPath } from "./open.ts";
-import { statAt } from "./stat.ts";
+import { sizeOf } from "./stat.ts";
 
 const pread = declare<(fd: number, into: Buffer, size: number, offset: number) => number>(
   "long pread(int, void*, size_t, int64_t)",
@@ -115,7 +115,7 @@ export function isBusy(fd: number, offset: number): boolean {
 
 /** How many of so many bytes from `offset` there are, if all of these are in memory; undefined where not, or where there are none. */
 export function lengthIfCached(fd: number, offset: number, length: number): number | undefined {
-  const there = Math.min(length, statAt(fd, "").size - offset);
+  const there = Math.min(length, sizeOf(fd) - offset);
   return there > 0 && isCached(fd, offset, there) ? there : undefined;
 }
 

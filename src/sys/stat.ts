@@ -110,6 +110,12 @@ export function statAt(dirfd: number, path: string): FileStat {
   return decode();
 }
 
+/** The size of an open file, in bytes. */
+export function sizeOf(fd: number): number {
+  check(statx(fd, pathAddress(""), flags, wanted, scratch.address), "statx");
+  return word64(Word.size);
+}
+
 /** As `statAt`; undefined where the name is absent (ENOENT). */
 export function findStat(dirfd: number, path: string): FileStat | undefined {
   if (statx(dirfd, pathAddress(path), flags, wanted, scratch.address) === 0) {
