@@ -37,6 +37,10 @@ ${all.filter(({ met }) => met).length} of ${all.length} are met. In brackets: th
 
 ${targetTable(comparison)}
 
+Most of what is missed is missed for two reasons. Each request wakes another process, and then its caller again. And each measurement has a fresh daemon, whose code V8 interprets until it has compiled what is used most: the first thousands of requests
+cost several times what later ones do, and many of these workloads have no more. The table of the daemons tells both, processor time and requests. Data that are passed through ask the daemon for nothing; those
+of a lower, in a mount with an upper, are copied into the page cache of the mount before they are read.
+
 ## Times
 
 ${timeTable(comparison)}
