@@ -180,7 +180,9 @@ export function partOnPurpose({ format, options }: OptionSet, kernel: unknown, v
   const seemsFull = format === "xattr" && kernel === "ENOTEMPTY";
   const seemsLong = options.includes("index=on") && options.includes("metacopy=on") && kernel === "EXDEV";
   const leftOpaque = options.includes("redirect_dir=on") && kernel === "EXDEV onto a directory";
-  return (veneer === null && (seemsFull || seemsLong)) || leftOpaque;
+  // A link tells of the file that has the name then.
+  const succeeds = veneer === null || Array.isArray(veneer);
+  return (succeeds && (seemsFull || seemsLong)) || leftOpaque;
 }
 
 /** Which step was the first to end differently; undefined if none did. */
