@@ -99,11 +99,15 @@ export class Dispatcher {
       if (log.debugEnabled) {
         log.debug(describeRequest(operation.name, request, body), "rx");
       }
-      const result = operation.handle(filesystem, body, this.#context(request));
+      let result = operation.handle(filesystem, body, this.#context(request));
+      if (result instanceof FileRange) {
+        if (this.#splice(operation, request, result)) {
+          return;
+        }
+        result = result.read();
+      }
       if (result instanceof Deferred) {
         this.#defer(operation, request, body, result);
-      } else if (result instanceof FileRange) {
-        this.#splice(operation, request, body, result);
       } else {
         this.#answer(operation, request, result, reply);
       }
@@ -116,20 +120,14 @@ export class Dispatcher {
     }
   }
 
-  #splice(operation: AnyOperation, request: RequestReader, body: unknown, range: FileRange): void {
-    const { log, reply, spliceReply } = this.#parts;
-    if (spliceReply(request, range)) {
-      if (log.debugEnabled) {
-        log.debug(describeReply(operation.name, request, 0, range.length), "tx");
-      }
-      return;
+  /** @returns whether the kernel has its reply */
+  #splice(operation: AnyOperation, to: ReplyAddress, range: FileRange): boolean {
+    const { log, spliceReply } = this.#parts;
+    const isSent = spliceReply(to, range);
+    if (isSent && log.debugEnabled) {
+      log.debug(describeReply(operation.name, to, 0, range.length), "tx");
     }
-    const read = range.read();
-    if (read instanceof Deferred) {
-      this.#defer(operation, request, body, read);
-    } else {
-      this.#answer(operation, request, read, reply);
-    }
+    return isSent;
   }
 
   #context(header: RequestReader): OperationContext {

@@ -5,9 +5,9 @@
 import type { FileRange } from "../contract/file-range.ts";
 import { FsError } from "../errno.ts";
 import type { Logger } from "../log.ts";
-import { makePipe, writePipe } from "../sys/device.ts";
+import { makePipe, setPipeSize, writePipe } from "../sys/device.ts";
 import { closeDescriptor } from "../sys/open.ts";
-import { emptyPipe, fillPipe, setPipeSize } from "../sys/splice.ts";
+import { emptyPipe, fillPipe } from "../sys/splice.ts";
 import { outHeaderSize, type ReplyAddress, ReplyWriter } from "./protocol/reply-writer.ts";
 import { isTaken } from "./send-reply.ts";
 

@@ -18,6 +18,7 @@ const pipe2 = declare<(fds: Address, flags: number) => number>("int pipe2(intptr
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
 const F_SETFL = 4;
+const F_SETPIPE_SZ = 1031;
 const POLLIN = 1;
 
 /** A new connection to FUSE. @throws FsError ENOENT (no such device: the module is missing), ENODEV, EACCES, EPERM */
@@ -98,4 +99,9 @@ export function pollTwo(first: number, second: number, timeoutMs: number): numbe
 export function makePipe(): { readonly readFd: number; readonly writeFd: number } {
   check(pipe2(scratch.address, O_CLOEXEC), "pipe");
   return { readFd: scratch.signedWords[0] as number, writeFd: scratch.signedWords[1] as number };
+}
+
+/** Makes room for so many bytes of whole pages in a pipe. @throws FsError EPERM for more than this user may have */
+export function setPipeSize(fd: number, size: number): void {
+  check(fcntl(fd, F_SETPIPE_SZ, size), "fcntl of a pipe");
 }

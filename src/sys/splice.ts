@@ -1,20 +1,13 @@
 /** splice(2), with which data go from one file to another without passing through this process. */
-import { type Address, check, declare, lastErrno, putWord64, scratch } from "./libc.ts";
+import { type Address, declare, lastErrno, putWord64, scratch } from "./libc.ts";
 
 const spliceCall = declare<
   (from: number, fromOffset: Address, to: number, toOffset: Address, length: number, flags: number) => number
 >("long splice(int, intptr_t, int, intptr_t, size_t, unsigned int)");
-const fcntl = declare<(fd: number, command: number, value: number) => number>("int fcntl(int, int, int)");
 
-const F_SETPIPE_SZ = 1031;
 /** A pipe without room is an error, not to be waited for. */
 const SPLICE_F_NONBLOCK = 2;
 const nowhere = 0;
-
-/** Makes room for so many bytes of whole pages in a pipe. @throws FsError EPERM for more than this user may have */
-export function setPipeSize(fd: number, size: number): void {
-  check(fcntl(fd, F_SETPIPE_SZ, size), "fcntl of a pipe");
-}
 
 /** From a file into a pipe: bytes moved, fewer where the file ends or the pipe is full, or a negative errno if none were. */
 export function fillPipe(pipe: number, fd: number, offset: number, length: number): number {

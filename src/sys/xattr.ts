@@ -80,6 +80,9 @@ function growBuffer(): void {
 }
 
 function shrinkBuffer(): void {
+  if (buffer === small.buffer) {
+    return;
+  }
   buffer = small.buffer;
   address = small.address;
   putArgs();
