@@ -148,7 +148,7 @@ export class DirectoryLayer implements WritableLayer {
 
   fileHandle(path: LayerPath): { type: number; bytes: Buffer; uuid: Buffer | null } | undefined {
     const handle = walk(this, path, fileHandleAt);
-    return handle === undefined ? undefined : { ...handle, uuid: this.uuid() };
+    return handle === undefined ? undefined : { type: handle.type, bytes: handle.bytes, uuid: this.uuid() };
   }
 
   statByHandle(type: number, bytes: Buffer): Stat | undefined {

@@ -18,7 +18,7 @@ import { markImpure } from "./impure.ts";
 import type { Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { Protection, requireChangeable, requireWritable } from "./protection.ts";
-import { willBeOnUpper } from "./read-names.ts";
+import { startNames, willBeOnUpper } from "./read-names.ts";
 import { setRedirect } from "./redirect.ts";
 import { requireDirectory, requireNoMark, resolve } from "./resolver.ts";
 import { defaultAcl } from "./xattrs.ts";
@@ -88,7 +88,11 @@ export function create(
       }
     }
     const stat = file === undefined ? upper.stat(place.path) : file.stat();
-    return { node: adopt(overlay, parent, name, stat), stat, file };
+    const node = adopt(overlay, parent, name, stat);
+    if (isDirectory) {
+      startNames(overlay, node);
+    }
+    return { node, stat, file };
   } catch (error) {
     file?.close();
     throw error;

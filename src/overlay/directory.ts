@@ -43,7 +43,11 @@ export function isEmpty(overlay: Overlay, node: Node): boolean {
 /** A name was made, or stands for another object now. */
 export function nameWasPut(overlay: Overlay, parent: Node, name: Name, node: Node): void {
   // A number that was a lower's is kept by an xattr alone, which not every object can have.
-  overlay.names.get(parent)?.listing.put(name, node.type, node.ino, node.hasOrigin);
+  const names = overlay.names.get(parent);
+  if (names !== undefined) {
+    names.listing.put(name, node.type, node.ino, node.hasOrigin);
+    overlay.names.grew();
+  }
 }
 
 /** A name stands for nothing any more. */

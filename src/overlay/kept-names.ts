@@ -1,6 +1,6 @@
 /**
  * The names of directories that are kept: those used last, up to a number of names in all.
- * Those of a directory that changed since they were read stay as long as it is known, for the offsets of its listing could
+ * Those of a directory that changed since readers were told offsets of its listing stay as long as it is known, for these could
  * not be made again.
  */
 import type { MergedNames } from "./merged-names.ts";
@@ -18,6 +18,8 @@ export class KeptNames {
   readonly #kept = new Map<Node, Kept>();
   #clock = 0;
   #names = 0;
+  /** How many names there have to be before some of them go. */
+  #limit = namesKept;
 
   /** The names of a directory, if they are kept. */
   get(directory: Node): MergedNames | undefined {
@@ -39,8 +41,16 @@ export class KeptNames {
     this.#clock += 1;
     this.#kept.set(directory, { names, usedAt: this.#clock });
     this.#names += names.listing.size;
-    if (this.#names > namesKept) {
+    if (this.#names > this.#limit) {
       this.#evict(directory);
+    }
+  }
+
+  /** A name was added to those of a directory. */
+  grew(): void {
+    this.#names += 1;
+    if (this.#names > this.#limit) {
+      this.#evict(undefined);
     }
   }
 
@@ -48,18 +58,20 @@ export class KeptNames {
     this.#kept.delete(directory);
   }
 
-  #evict(except: Node): void {
+  #evict(except: Node | undefined): void {
     this.#count();
     const byUse = [...this.#kept].sort(([, one], [, other]) => one.usedAt - other.usedAt);
     for (const [directory, { names }] of byUse) {
       if (this.#names <= namesKept / 2) {
         break;
       }
-      if (directory !== except && !names.listing.changed) {
+      if (directory !== except && names.listing.isRepeatable) {
         this.#kept.delete(directory);
         this.#names -= names.listing.size;
       }
     }
+    // What can't go is not to be looked through for each name that comes.
+    this.#limit = Math.max(namesKept, 2 * this.#names);
   }
 
   /** What is kept goes, grows and shrinks unseen: the sum is made anew when it seems too high. */

@@ -26,7 +26,7 @@ describe("filling", () => {
       { offset: 4, name: "a", type: regular, ino: 8, foreign: false },
     ]);
     expect(listing.size).toBe(2);
-    expect(listing.changed).toBe(false);
+    expect(listing.isRepeatable).toBe(true);
   });
 
   test("offsets 1 and 2 are left to the dots: from there on all names come", () => {
@@ -47,17 +47,17 @@ describe("changes", () => {
       { offset: 4, name: "b", type: regular, ino: 2, foreign: false },
       { offset: 5, name: "a", type: directory, ino: 9, foreign: false },
     ]);
-    expect(listing.changed).toBe(true);
+    expect(listing.isRepeatable).toBe(false);
   });
 
   test("remove takes a name out; an absent one changes nothing", () => {
     const listing = listingOf("a", "b");
     listing.remove("gone");
-    expect(listing.changed).toBe(false);
+    expect(listing.isRepeatable).toBe(true);
     listing.remove("a");
     expect(listing.has("a")).toBe(false);
     expect(namesFrom(listing, 0)).toEqual(["b"]);
-    expect(listing.changed).toBe(true);
+    expect(listing.isRepeatable).toBe(false);
   });
 
   test("a name made while a reader is on its way is for the next one who starts", () => {

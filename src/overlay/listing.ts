@@ -29,7 +29,21 @@ export class Listing {
   #lastOffset = firstOffset - 1;
   #readTo = Number.POSITIVE_INFINITY;
   /** Names came or went since it was read from the layers: reading them anew would give other offsets. */
-  changed = false;
+  #changed = false;
+  /** Offsets may have been told: of this listing, or of an earlier one of the same directory. */
+  #told = true;
+
+  /** That of a directory that was just made: nobody has read in it. */
+  static ofNewDirectory(): Listing {
+    const listing = new Listing();
+    listing.#told = false;
+    return listing;
+  }
+
+  /** Whether a listing that is read from the layers anew would be as good to all readers. */
+  get isRepeatable(): boolean {
+    return !this.#changed || !this.#told;
+  }
 
   get size(): number {
     return this.#positions.size;
@@ -49,7 +63,7 @@ export class Listing {
   /** A name was made, or now stands for something else. */
   put(name: Name, type: number, ino: number, foreign: boolean): void {
     this.remove(name);
-    this.changed = true;
+    this.#changed = true;
     this.#append(name, type, ino, foreign);
   }
 
@@ -66,7 +80,7 @@ export class Listing {
     if (position === undefined) {
       return;
     }
-    this.changed = true;
+    this.#changed = true;
     this.#positions.delete(name);
     if (this.#entries.length > 64 && this.#entries.length > 2 * this.#positions.size) {
       this.#compact();
@@ -75,6 +89,7 @@ export class Listing {
 
   /** The entries behind `offset`, in order. From 0 or "." on, the names that exist now are the ones to be told. */
   *from(offset: number): Generator<Listed, void> {
+    this.#told = true;
     if (offset < firstOffset) {
       this.#readTo = this.#lastOffset;
     }

@@ -1,7 +1,7 @@
 /**
  * The names of one directory over all of its layers: what the merged view lists, and, for a directory with several parts,
  * which of them have a name. A lookup then asks only the layer that is known to have the name. Of a directory with one part
- * it is not noted for each name that it is there.
+ * it is not noted for each name that it is there; what is not listed is known to be absent all the same.
  *
  * Lowers never change. What is known of the upper is kept right by every operation, on the safe side: a name that *may* be
  * on the upper is looked for there.
@@ -12,13 +12,22 @@ import { Listing } from "./listing.ts";
 const nowhere: readonly number[] = [];
 
 export class MergedNames {
-  readonly listing: Listing = new Listing();
+  readonly listing: Listing;
   readonly #onUpper = new Set<Name>();
   /**
    * Which lower parts have a name, whether or not the upper hides it: the topmost, and behind it, for a directory,
    * those below down to the first that has something else or a whiteout.
    */
   readonly #lowers = new Map<Name, number | number[]>();
+
+  constructor(listing: Listing = new Listing()) {
+    this.listing = listing;
+  }
+
+  /** Whether no layer shows anything for a name, nor hides it by a whiteout of the upper. */
+  lacks(name: Name): boolean {
+    return !this.#onUpper.has(name) && !this.listing.has(name);
+  }
 
   mayBeOnUpper(name: Name): boolean {
     return this.#onUpper.has(name);

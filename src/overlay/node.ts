@@ -95,6 +95,8 @@ export class DirectoryState {
   /** The upper path, and the age of the tree at which it was put together. */
   path: LayerPath = "";
   pathAge = -1;
+  /** How many names were looked for in vain while its names were not kept. */
+  misses = 0;
 }
 
 /** What is true or not of a node: one bit each, as there are many nodes. */

@@ -1,9 +1,10 @@
 /** Reads the names of a directory from all of its layers in one pass, and keeps them. */
 import { FileType, type Name } from "../contract/ids.ts";
-import { Errno, isErrno } from "../errno.ts";
+import { Errno, FsError, isErrno } from "../errno.ts";
 import type { ListedName, Place } from "../layer/layer.ts";
 import { hiddenByMarkFile, isAnyWhiteout, isMarkFile } from "../layer/marks.ts";
 import { isImpure } from "./impure.ts";
+import { Listing } from "./listing.ts";
 import { MergedNames } from "./merged-names.ts";
 import { isMerged, joinPath, type LowerPart, type Node } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
@@ -36,8 +37,8 @@ export function namesOf(overlay: Overlay, node: Node): MergedNames {
 }
 
 /**
- * What is known of the names in a merged directory. Undefined for one that is not merged, and for one that this user may not list
- * on a lower, as he may with root's rights alone: its layers are asked for each name then.
+ * What is known of the names in a merged directory, and of the layers that have them. Undefined for one that is not merged, and for
+ * one that this user may not list on a lower, as he may with root's rights alone: its layers are asked for each name then.
  */
 export function knownNames(overlay: Overlay, node: Node): MergedNames | undefined {
   try {
@@ -47,6 +48,47 @@ export function knownNames(overlay: Overlay, node: Node): MergedNames | undefine
       return undefined;
     }
     throw error;
+  }
+}
+
+/** Nothing has a name in a directory of the upper that was just made. */
+export function startNames(overlay: Overlay, directory: Node): void {
+  overlay.names.keep(directory, new MergedNames(Listing.ofNewDirectory()));
+}
+
+/** What is known of the names in any directory: those of one that is not merged, if they are kept. */
+export function namesIfKnown(overlay: Overlay, node: Node): MergedNames | undefined {
+  return isMerged(node) ? knownNames(overlay, node) : overlay.names.use(node);
+}
+
+/** So many bytes of a directory are read in the time that it takes to find out that one name is absent. */
+const bytesPerMiss = 192;
+const largestReadForMisses = 256 * 1024;
+const fewMisses = 8;
+
+/**
+ * A name was looked for in vain in the one layer of a directory. When as much time went into that as it takes to read all
+ * names of the directory, they are read.
+ */
+export function noteMiss(overlay: Overlay, node: Node): void {
+  const { directory } = node;
+  if (directory === undefined) {
+    return;
+  }
+  directory.misses += 1;
+  const { misses } = directory;
+  if (misses < fewMisses || (misses & (misses - 1)) !== 0) {
+    return;
+  }
+  try {
+    if (overlay.stat(node).size <= Math.min(misses * bytesPerMiss, largestReadForMisses)) {
+      namesOf(overlay, node);
+    }
+  } catch (error) {
+    // Whoever looked for the name has the answer already.
+    if (!(error instanceof FsError)) {
+      throw error;
+    }
   }
 }
 
@@ -62,7 +104,7 @@ function readUpper(overlay: Overlay, node: Node, names: MergedNames, hidden: Set
     if (whiteout === undefined && overlay.isReserved(name)) {
       continue;
     }
-    if (mayMerge) {
+    if (mayMerge || whiteout !== undefined) {
       names.putOnUpper(whiteout ?? name);
     }
     if (whiteout !== undefined) {

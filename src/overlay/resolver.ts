@@ -9,12 +9,12 @@ import { withDataBlocks } from "./data-source.ts";
 import { findIndexed, indexedAs, isOneFile } from "./hard-links.ts";
 import { isImpure } from "./impure.ts";
 import { type FoundPart, type LowerObject, lowerObject } from "./lower-walk.ts";
-import { type DataSource, type Indexed, isRemoved, type Node } from "./node.ts";
+import { type DataSource, type Indexed, isMerged, isRemoved, type Node } from "./node.ts";
 import type { Discovery } from "./node-table.ts";
 import { originOf } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { protectionOnLower } from "./protection.ts";
-import { knownNames } from "./read-names.ts";
+import { namesIfKnown, noteMiss } from "./read-names.ts";
 import { follows, parseRedirect } from "./redirect.ts";
 
 /**
@@ -48,12 +48,17 @@ export function resolve(overlay: Overlay, parent: Node, name: Name): Resolution 
   if (overlay.isReserved(name)) {
     return absent;
   }
-  const names = knownNames(overlay, parent);
-  if (names !== undefined && !names.mayBeOnUpper(name) && !names.listing.has(name)) {
+  const names = namesIfKnown(overlay, parent);
+  if (names?.lacks(name) === true) {
     return absent;
   }
-  const mayBeOnUpper = parent.upper && (names === undefined || names.mayBeOnUpper(name));
-  return (mayBeOnUpper ? resolveOnUpper(overlay, parent, name) : undefined) ?? resolveOnLowers(overlay, parent, name);
+  const mayBeOnUpper = parent.upper && (names === undefined || !isMerged(parent) || names.mayBeOnUpper(name));
+  const onUpper = mayBeOnUpper ? resolveOnUpper(overlay, parent, name) : undefined;
+  const resolution = onUpper ?? resolveOnLowers(overlay, parent, name);
+  if (resolution === absent && names === undefined) {
+    noteMiss(overlay, parent);
+  }
+  return resolution;
 }
 
 function resolveOnLowers(overlay: Overlay, parent: Node, name: Name): Resolution {

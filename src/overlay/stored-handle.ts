@@ -35,9 +35,15 @@ function encodeHandle({ layer, path }: Place, flags: number): Buffer {
   if (handle === undefined || headerSize + handle.bytes.length > 255) {
     return Buffer.alloc(0);
   }
-  const length = headerSize + handle.bytes.length;
-  const header = Buffer.from([version, magic, length, flags, handle.type]);
-  return Buffer.concat([header, handle.uuid ?? noUuid, handle.bytes]);
+  const value = Buffer.allocUnsafe(headerSize + handle.bytes.length);
+  value[0] = version;
+  value[1] = magic;
+  value[2] = value.length;
+  value[3] = flags;
+  value[4] = handle.type;
+  value.set(handle.uuid ?? noUuid, uuidAt);
+  value.set(handle.bytes, headerSize);
+  return value;
 }
 
 /** A file handle as marks and the names of an index have it. */

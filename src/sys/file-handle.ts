@@ -52,11 +52,9 @@ export function fileHandleAt(dirfd: number, path: string): FileHandle | undefine
     }
     throw new FsError(code, "name_to_handle_at");
   }
-  const length = scratch.words[0] as number;
-  return {
-    type: scratch.signedWords[1] as number,
-    bytes: Buffer.from(scratch.bytes.subarray(handleAt, handleAt + length)),
-  };
+  const bytes = Buffer.allocUnsafe(scratch.words[0] as number);
+  scratch.bytes.copy(bytes, 0, handleAt);
+  return { type: scratch.signedWords[1] as number, bytes };
 }
 
 /**

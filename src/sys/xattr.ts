@@ -166,6 +166,10 @@ export function getXattr(fd: number, path: string, name: string): Buffer | undef
 
 /** All names (latin1); none where the file system has no xattrs. */
 export function listXattrs(fd: number, path: string): string[] {
+  // As above: mostly there are none.
+  if (listOnce(fd, path) === 0) {
+    return [];
+  }
   return readGrowing({
     read: () => listOnce(fd, path),
     what: "listxattr",
