@@ -62,9 +62,7 @@ export class DirectoryLayer implements WritableLayer {
   readonly overridesStat: boolean = false;
   /** Of an anchor: the layer that it came from, which answers for the whole file system. */
   readonly #origin: DirectoryLayer | undefined;
-  /* By O_PATH, not a duplicate: that would count as one more writer of the file. */
-  readonly #makeAnchor = (fd: number): DirectoryLayer =>
-    this.anchored(openAt(workingDirectory, descriptorPath(fd), OpenFlag.path), this.#origin ?? this);
+  readonly #ofFiles: OfLayer;
   #uuid: Buffer | null | undefined;
   #closed = false;
 
@@ -80,6 +78,13 @@ export class DirectoryLayer implements WritableLayer {
     this.fd = fd;
     this.traits = traits;
     this.#origin = origin;
+    this.#ofFiles = {
+      passable: !traits.sparesAtime,
+      /* By O_PATH, not a duplicate: that would count as one more writer of the file. */
+      makeAnchor: (file) =>
+        this.anchored(openAt(workingDirectory, descriptorPath(file), OpenFlag.path), this.#origin ?? this),
+      sharing: { isPossible: true },
+    };
   }
 
   get isolated(): boolean {
@@ -271,7 +276,7 @@ export class DirectoryLayer implements WritableLayer {
   }
 
   #file(fd: number, writable: boolean): LayerFile {
-    return this.opened(fd, writable, { passable: !this.traits.sparesAtime, makeAnchor: this.#makeAnchor });
+    return this.opened(fd, writable, this.#ofFiles);
   }
 
   /** An open file of this kind of layer. */

@@ -1,7 +1,7 @@
 /** An open file or directory of a layer on disk. */
 import type { TimeChange } from "../contract/filesystem.ts";
 import { Errno, isErrno } from "../errno.ts";
-import { copyDense, copyFile, shareData } from "../sys/copy.ts";
+import { copyDense, copyFile, type Sharing, shareData } from "../sys/copy.ts";
 import {
   ioctl,
   isBusy,
@@ -24,10 +24,12 @@ import { asOwner } from "./owner-access.ts";
 export interface OfLayer {
   readonly passable: boolean;
   makeAnchor(fd: number): WritableLayer;
+  /** Of copies of its files, all of which go to one upper. */
+  readonly sharing: Sharing;
 }
 
 export class DiskFile implements LayerFile {
-  readonly #makeAnchor: (fd: number) => WritableLayer;
+  readonly #layer: OfLayer;
   #writable: boolean;
   #passable: boolean;
   #fd: number;
@@ -36,7 +38,7 @@ export class DiskFile implements LayerFile {
     this.#fd = fd;
     this.#writable = writable;
     this.#passable = ofLayer.passable;
-    this.#makeAnchor = ofLayer.makeAnchor;
+    this.#layer = ofLayer;
   }
 
   /** -1 once closed, so that a late call fails with EBADF instead of reaching another file. */
@@ -128,8 +130,11 @@ export class DiskFile implements LayerFile {
   }
 
   copyTo(target: LayerFile, size: number, dense: boolean): void {
-    const copy = dense ? copyDense : copyFile;
-    copy(this.#fd, target.fd, size);
+    if (dense) {
+      copyDense(this.#fd, target.fd, size, this.#layer.sharing);
+    } else {
+      copyFile(this.#fd, target.fd, size);
+    }
   }
 
   shareWith(target: LayerFile, size: number): boolean {
@@ -137,7 +142,7 @@ export class DiskFile implements LayerFile {
   }
 
   anchor(): WritableLayer {
-    return this.#makeAnchor(this.#fd);
+    return this.#layer.makeAnchor(this.#fd);
   }
 
   become(other: LayerFile): void {

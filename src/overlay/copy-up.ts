@@ -17,6 +17,8 @@ import { encodeOrigin } from "./stored-handle.ts";
 import type { Staged } from "./work-dir.ts";
 
 const stagedMode = 0o600;
+/** Of a mode all that open(2) gives a new file on every file system. */
+const plainModes = 0o777;
 
 /**
  * What is to become of the data of a regular file: they are to be changed ("keep"), or they are of no concern ("leave"): with the
@@ -92,11 +94,13 @@ function copyUpSpecial(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat
 
 function copyUpFile(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat, data: DataWanted): void {
   const source = overlay.dataPlace(node);
-  const staged = overlay.writable().work.stage();
+  const { work } = overlay.writable();
+  const staged = work.stage();
   const dispose = () => staged[Symbol.dispose]();
+  const made = work.newOwner && { mode: stat.mode & plainModes, owner: work.newOwner };
   let target: LayerFile;
   try {
-    target = staged.layer.createFile(staged.path, stagedMode);
+    target = staged.layer.createFile(staged.path, made?.mode ?? stagedMode);
   } catch (error) {
     dispose();
     throw error;
@@ -116,7 +120,7 @@ function copyUpFile(overlay: Overlay, node: Node, from: OpenPlace, stat: Stat, d
       const file = node.data === undefined ? opened : undefined;
       const original: OpenPlace = { layer: from.layer, path: from.path, file };
       const to = { layer: staged.layer, path: staged.path, file: target };
-      copyMetadata(overlay, original, stat, to);
+      copyMetadata(overlay, original, stat, to, made);
       if (truncation !== undefined) {
         truncateStaged(staged, target, truncation);
       }

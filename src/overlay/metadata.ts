@@ -10,15 +10,30 @@ import { encodeProtection, Protection } from "./protection.ts";
 
 const setIdBits = 0o6000;
 
+/** What a copy has of its metadata from the moment when it was made. */
+export interface MadeWith {
+  /** Permissions without set-id bits and the like. */
+  readonly mode: number;
+  readonly owner: { readonly uid: number; readonly gid: number };
+}
+
 /**
  * Copies all metadata but link count, ctime and the overlay's own marks.
  * What the file system of the upper has no place for (EOPNOTSUPP) is dropped and logged once a mount; only of ACLs and
  * `security.` xattrs that is an error, as it is with Linux overlayfs.
  */
-export function copyMetadata(overlay: Overlay, from: OpenPlace, stat: Stat, to: OpenPlace<WritableLayer>): void {
+export function copyMetadata(
+  overlay: Overlay,
+  from: OpenPlace,
+  stat: Stat,
+  to: OpenPlace<WritableLayer>,
+  made: MadeWith | undefined = undefined,
+): void {
   const copy = to.file ?? byPath(to);
-  giveTo(copy, stat);
-  if ((stat.mode & FileType.mask) !== FileType.symlink) {
+  if (made?.owner.uid !== stat.uid || made.owner.gid !== stat.gid) {
+    giveTo(copy, stat);
+  }
+  if ((stat.mode & FileType.mask) !== FileType.symlink && made?.mode !== (stat.mode & 0o7777)) {
     // After chown, which clears setuid and setgid.
     copy.chmod(stat.mode & 0o7777);
   }

@@ -101,7 +101,7 @@ export class Overlay {
     this.notifier = options.notifier;
     this.passthrough = options.passthrough;
     this.backing = options.backing;
-    this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.fsync);
+    this.work = options.work === undefined ? undefined : WorkDir.open(options.work, options.fsync, options.self);
     this.forms = this.upper && this.work && chooseForms(this.upper, this.work, this.marks, this.log);
     // As Linux overlayfs falls back: what these features rest on can't be stored.
     const withoutXattrs = this.forms?.opaque.fitsEmptyDirectory === false;

@@ -27,7 +27,12 @@ afterEach(async () => {
 });
 
 test("a file that can't be marked as a whiteout does not stay in the workdir", () => {
-  const whiteouts = new WhiteoutsInPlace(upper, WorkDir.open(work, "auto"), markNames(false), "xattr");
+  const whiteouts = new WhiteoutsInPlace(
+    upper,
+    WorkDir.open(work, "auto", { uid: 0, gid: 0 }),
+    markNames(false),
+    "xattr",
+  );
   const setXattr = work.setXattr.bind(work);
   work.setXattr = () => {
     throw new FsError(Errno.ENOSPC, "setxattr");
@@ -43,7 +48,12 @@ test("a file that can't be marked as a whiteout does not stay in the workdir", (
 });
 
 test("a whiteout that was to change places with an object goes again when that fails", () => {
-  const whiteouts = new WhiteoutsInPlace(upper, WorkDir.open(work, "auto"), markNames(false), "xattr");
+  const whiteouts = new WhiteoutsInPlace(
+    upper,
+    WorkDir.open(work, "auto", { uid: 0, gid: 0 }),
+    markNames(false),
+    "xattr",
+  );
   const rename = upper.rename.bind(upper);
   upper.rename = () => {
     throw new FsError(Errno.EIO, "rename");

@@ -4,13 +4,15 @@
  */
 import type { SyncMode } from "../contract/features.ts";
 import { RenameFlag } from "../contract/filesystem.ts";
-import { FileType } from "../contract/ids.ts";
+import { type Caller, FileType } from "../contract/ids.ts";
 import { accessAclName, defaultAclName } from "../contract/xattr-names.ts";
 import { Errno, FsError, isErrno } from "../errno.ts";
 import type { LayerPath, WritableLayer } from "../layer/layer.ts";
 import { incompatName, markVolatile, requireCompatible } from "./incompat.ts";
 
 const stagingName = "work";
+
+type Owner = Pick<Caller, "uid" | "gid">;
 
 /** A staged object: gone at the end of its `using` block unless it was installed. */
 export class Staged {
@@ -48,30 +50,33 @@ export class Staged {
 
 export class WorkDir {
   readonly layer: WritableLayer;
+  /** Whom the file system gives what is made in the staging area; undefined where that is not known. */
+  readonly newOwner: Owner | undefined;
   readonly #mode: SyncMode;
   #count = 0;
 
-  private constructor(layer: WritableLayer, mode: SyncMode) {
+  private constructor(layer: WritableLayer, mode: SyncMode, newOwner: Owner | undefined) {
     this.layer = layer;
     this.#mode = mode;
+    this.newOwner = newOwner;
   }
 
   /**
    * Makes the staging directory, or empties the one that an earlier mount left.
+   * @param self whose name this process makes files in
    * @throws EBUSY when another overlay left
    * a mark in it that forbids the use of the upper
    */
-  static open(layer: WritableLayer, mode: SyncMode): WorkDir {
-    const work = new WorkDir(layer, mode);
+  static open(layer: WritableLayer, mode: SyncMode, self: Owner): WorkDir {
     requireCompatible(layer, stagingName);
     if (layer.find(stagingName) !== undefined) {
-      work.#removeTree(stagingName);
+      removeTree(layer, stagingName);
     }
     makePlainDirectory(layer, stagingName, 0o700);
     if (mode === "volatile") {
       markVolatile(layer, stagingName);
     }
-    return work;
+    return new WorkDir(layer, mode, ownerOfNew(layer, self));
   }
 
   /**
@@ -120,7 +125,7 @@ export class WorkDir {
 
   /** Removes a staged object, whatever it is. What can't be removed stays for the next mount to clean up. */
   discard(path: LayerPath): void {
-    forgive(() => this.#removeTree(path));
+    forgive(() => removeTree(this.layer, path));
   }
 
   /** Empties the staging area and removes it, unless it bears the mark of a volatile mount. */
@@ -136,25 +141,31 @@ export class WorkDir {
     });
     this.layer.close();
   }
+}
 
-  #removeTree(path: LayerPath): void {
-    const stat = this.layer.find(path);
-    if (stat === undefined) {
-      return;
-    }
-    if ((stat.mode & FileType.mask) !== FileType.directory) {
-      this.layer.unlink(path);
-      return;
-    }
-    if ((stat.mode & 0o700) !== 0o700) {
-      // Whoever is not root removes nothing from it else.
-      this.layer.chmod(path, 0o700);
-    }
-    for (const { name } of this.layer.list(path)) {
-      this.#removeTree(`${path}/${name}`);
-    }
-    this.layer.removeDirectory(path);
+/** By the group of the daemon or by that of the directory (mount option `grpid`): where both are one, it is that. */
+function ownerOfNew(layer: WritableLayer, self: Owner): Owner | undefined {
+  const { uid, gid } = layer.stat(stagingName);
+  return !layer.overridesStat && uid === self.uid && gid === self.gid ? { uid, gid } : undefined;
+}
+
+function removeTree(layer: WritableLayer, path: LayerPath): void {
+  const stat = layer.find(path);
+  if (stat === undefined) {
+    return;
   }
+  if ((stat.mode & FileType.mask) !== FileType.directory) {
+    layer.unlink(path);
+    return;
+  }
+  if ((stat.mode & 0o700) !== 0o700) {
+    // Whoever is not root removes nothing from it else.
+    layer.chmod(path, 0o700);
+  }
+  for (const { name } of layer.list(path)) {
+    removeTree(layer, `${path}/${name}`);
+  }
+  layer.removeDirectory(path);
 }
 
 /** Makes a directory that hands nothing down to what is made in it: the user's workdir may have a default ACL, or setgid. */

@@ -180,16 +180,33 @@ describe("jobs", () => {
   });
 });
 
-test.each([
-  ["one file system", "disk/dense", "disk/copy"],
-  ["two file systems", "disk/dense", "memory/copy"],
-])("a file without holes is copied on %s; one that turns out shorter ends in a hole", (_, from, to) => {
-  const source = open(from, "w+");
-  writeSync(source, Buffer.alloc(100_001, "d"));
-  const target = open(to, "w+");
-  copyDense(source, target, 100_001);
-  expect(sha256(to)).toBe(sha256(from));
-  const longer = open(`${to}.longer`, "w+");
-  copyDense(source, longer, 300_000);
-  expect(readFileSync(`${scratch}/${to}.longer`)).toEqual(Buffer.concat([Buffer.alloc(100_001, "d")], 300_000));
+describe("a file without holes", () => {
+  const places = [
+    { on: "one file system", from: "disk/dense", to: "disk/copy" },
+    { on: "two file systems", from: "disk/dense", to: "memory/copy" },
+  ];
+
+  test.each(places.flatMap((place) => [1, 16_384, 16_385, 100_001].map((size) => ({ ...place, size }))))(
+    "of $size bytes is copied on $on; one that turns out shorter ends in a hole",
+    ({ from, to, size }) => {
+      const sharing = { isPossible: true };
+      const data = Buffer.alloc(size, "dense");
+      const source = open(from, "w+");
+      writeSync(source, data);
+      for (const round of ["first", "second"]) {
+        copyDense(source, open(`${to}.${round}`, "w+"), size, sharing);
+        expect(readFileSync(`${scratch}/${to}.${round}`).equals(data)).toBe(true);
+      }
+      copyDense(source, open(`${to}.longer`, "w+"), 2 * size, sharing);
+      expect(readFileSync(`${scratch}/${to}.longer`).equals(Buffer.concat([data], 2 * size))).toBe(true);
+    },
+  );
+
+  test("that is small is known not to be shared by its file system after the first", () => {
+    const source = open("memory/small", "w+");
+    writeSync(source, "small");
+    const sharing = { isPossible: true };
+    copyDense(source, open("memory/small.copy", "w+"), 5, sharing);
+    expect(sharing.isPossible).toBe(false);
+  });
 });

@@ -6,6 +6,16 @@ import { copyRange, readFully, reflink, Seek, seekIn, truncateTo, writeFully } f
 const largestCall = 64 * 1024 * 1024;
 const bufferSize = 128 * 1024;
 
+/** Up to this size a copy within the kernel, which has to set up a pipe, takes longer than one through memory. */
+const smallSize = 16 * 1024;
+const smallBuffer = Buffer.allocUnsafeSlow(smallSize);
+
+/** What is known of the files of one directory tree that are copied to another. */
+export interface Sharing {
+  /** Whether their file system may let a copy share its data with the original (FICLONE). */
+  isPossible: boolean;
+}
+
 interface Copier {
   readonly from: number;
   readonly to: number;
@@ -86,10 +96,15 @@ function copyExtent(copier: Copier, begin: number, end: number): boolean {
 }
 
 /**
- * As `copyFile`, for a source without holes: one call of copy_file_range, which makes a reflink where it can, mostly does it.
+ * As `copyFile`, for a source without holes: one call of copy_file_range, which makes a reflink where it can, mostly does it. A small file
+ * that can't be shared goes through memory.
  */
-export function copyDense(from: number, to: number, size: number): void {
-  const copier: Copier = { from, to, inKernel: true, buffer: undefined };
+export function copyDense(from: number, to: number, size: number, sharing: Sharing): void {
+  const isSmall = size <= smallSize;
+  if (isSmall && sharing.isPossible && shareIfPossible(from, to, size, sharing)) {
+    return;
+  }
+  const copier: Copier = { from, to, inKernel: !isSmall, buffer: isSmall ? smallBuffer : undefined };
   if (!copyExtent(copier, 0, size)) {
     truncateTo(to, size);
   }
@@ -100,12 +115,19 @@ export function copyDense(from: number, to: number, size: number): void {
  * @throws FsError; `to` then holds some of the data
  */
 export function shareData(from: number, to: number, size: number): boolean {
-  const shared = reflink(from, to);
-  if (shared) {
+  return shareIfPossible(from, to, size, { isPossible: true });
+}
+
+/** As `shareData`; notes where it is for the file system that this can't be had. */
+function shareIfPossible(from: number, to: number, size: number, sharing: Sharing): boolean {
+  const code = reflink(from, to);
+  if (code === 0) {
     // A reflink takes all of the source.
     truncateTo(to, size);
+    return true;
   }
-  return shared;
+  sharing.isPossible = code !== Errno.EOPNOTSUPP && code !== Errno.EXDEV;
+  return false;
 }
 
 /**

@@ -208,9 +208,9 @@ export function copyRange(from: number, fromOffset: number, to: number, toOffset
   return check(result, "copy_file_range");
 }
 
-/** Makes `to` share all blocks of `from` (FICLONE); false where that can't be had. */
-export function reflink(from: number, to: number): boolean {
-  return ioctlNumber(to, FICLONE, from) === 0;
+/** Makes `to` share all blocks of `from` (FICLONE): 0, or the errno that says why that can't be had. */
+export function reflink(from: number, to: number): number {
+  return ioctlNumber(to, FICLONE, from) === 0 ? 0 : lastErrno();
 }
 
 /** ioctl(2) with a buffer that is read and written in place. */
