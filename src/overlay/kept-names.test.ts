@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { FileType } from "../contract/ids.ts";
 import { KeptNames } from "./kept-names.ts";
+import { Listing } from "./listing.ts";
 import { MergedNames } from "./merged-names.ts";
 import { Node } from "./node.ts";
 
@@ -69,4 +70,34 @@ test("one directory above the limit is kept all the same", () => {
   const node = directory();
   kept.keep(node, namesOf(260_000));
   expect(kept.get(node)?.listing.size).toBe(260_000);
+});
+
+test("names that are added one by one count too: a new directory that grows goes, once it was not used for longest", () => {
+  const kept = new KeptNames();
+  const [first, second] = [directory(), directory()];
+  for (const node of [first, second]) {
+    const names = new MergedNames(Listing.ofNewDirectory());
+    kept.keep(node, names);
+    for (let index = 0; index < 130_000; index++) {
+      names.listing.put(`n${index}`, FileType.regular, index + 1, false);
+      kept.grew();
+    }
+  }
+  expect([first, second].map((node) => kept.get(node) !== undefined)).toEqual([false, true]);
+});
+
+test("where nothing may go, it is not looked through with each name that comes", () => {
+  const kept = new KeptNames();
+  const node = directory();
+  const names = namesOf(1);
+  kept.keep(node, names);
+  const looks = vi.spyOn(Listing.prototype, "isRepeatable", "get");
+  for (let index = 0; index < 600_000; index++) {
+    names.listing.put(`made${index}`, FileType.regular, index + 1, false);
+    kept.grew();
+  }
+  expect(looks.mock.calls.length).toBeGreaterThan(0);
+  expect(looks.mock.calls.length).toBeLessThan(10);
+  looks.mockRestore();
+  expect(kept.get(node)).toBe(names);
 });

@@ -60,6 +60,14 @@ describe("changes", () => {
     expect(listing.isRepeatable).toBe(false);
   });
 
+  test("the listing of a new directory can be read anew until somebody has read in it", () => {
+    const listing = Listing.ofNewDirectory();
+    listing.put("a", regular, 1, false);
+    expect(listing.isRepeatable).toBe(true);
+    expect(namesFrom(listing, 0)).toEqual(["a"]);
+    expect(listing.isRepeatable).toBe(false);
+  });
+
   test("a name made while a reader is on its way is for the next one who starts", () => {
     const listing = listingOf("a", "b");
     expect(namesFrom(listing, 0)).toEqual(["a", "b"]);
