@@ -15,7 +15,10 @@ export const JobCall = {
   allocate: 4,
   /** copy_file_range(from a, offset b, to c, offset d, length e): bytes copied */
   copyRange: 5,
-  /** All data of a (size b) to the empty file c, by reflink where possible, holes kept; fsync(c) if d is 1: 0 */
+  /**
+   * All data of a (size b) to the file c, holes kept; fsync(c) if d is 1: 0. The first e bytes are there already; e is -1 for an empty
+   * file that may share its data with a (reflink).
+   */
   copyFile: 6,
   /** pread(a, offset b) into the reply buffer of the request that waits: bytes read */
   read: 7,
@@ -23,6 +26,8 @@ export const JobCall = {
   write: 8,
   /** Takes setuid and setgid from the file a: 0 */
   killSetIds: 9,
+  /** A part of copyFile, the next of a (size b) to c from offset d on, up to e bytes: the offset behind it */
+  copyPart: 10,
 } as const;
 
 export type JobCallNumber = (typeof JobCall)[keyof typeof JobCall];

@@ -19,7 +19,15 @@ export class LoopJobs implements JobRunner {
   /** @param file the code of an I/O thread, as built */
   constructor(log: Logger, runJob: RunJob, file: string) {
     const pool = new BufferPool(bufferCount, largestData);
-    this.#threads = new IoThreads({ device: noDevice, pool, limit: threadLimit, log, runJob, file });
+    this.#threads = new IoThreads({
+      device: noDevice,
+      pool,
+      limit: threadLimit,
+      log,
+      runJob,
+      file,
+      copiesEarly: false,
+    });
   }
 
   start(job: Job, done: (result: number) => void): void {

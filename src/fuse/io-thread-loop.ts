@@ -9,6 +9,7 @@ import {
   JobRecordBuffer,
   jobRecordSize,
   type MemoryRange,
+  readyThreadId,
   resultRecordSize,
 } from "./job-records.ts";
 
@@ -23,6 +24,8 @@ export function serveJobs(runJob: (job: Job, reply?: Buffer, payload?: Buffer) =
   const resultBytes = Buffer.from(result.buffer);
   const part = (range: MemoryRange) =>
     range.length === 0 ? undefined : Buffer.from(memory, range.offset, range.length);
+  result[0] = readyThreadId;
+  writePipe(resultPipe, resultBytes, resultRecordSize);
   for (;;) {
     const length = readPipe(jobPipe, record.bytes);
     if (length === -Errno.EINTR) {

@@ -1,10 +1,11 @@
 /**
  * Slow calls outside the core: a few threads that take jobs from a pipe and tell results over another. They are started
- * when jobs come, the first with the first job. The core learns of results by polling `resultFd`; nothing here waits.
+ * when jobs come, the first with the first job. The core learns of results by polling `resultFd`; nothing here waits. Until the first
+ * thread is up, which takes as long as the copy of many megabytes, the core may copy part by part itself.
  */
 import { readFileSync } from "node:fs";
 import { SHARE_ENV, Worker } from "node:worker_threads";
-import type { Job, JobRunner } from "../contract/slow.ts";
+import { type Job, JobCall, type JobRunner } from "../contract/slow.ts";
 import type { Logger } from "../log.ts";
 import { makePipe, readPipe, writePipe } from "../sys/device.ts";
 import { closeDescriptor } from "../sys/open.ts";
@@ -14,7 +15,9 @@ import {
   type IoThreadData,
   JobRecordBuffer,
   jobRecordSize,
+  lostThreadId,
   type MemoryRange,
+  readyThreadId,
   resultRecordSize,
 } from "./job-records.ts";
 import type { ReplyAddress, ReplyWriter } from "./protocol/reply-writer.ts";
@@ -52,6 +55,19 @@ interface RunningJob {
 /** Does what a job says: its result or a negative errno; never throws. */
 export type RunJob = (job: Job, reply?: Buffer, payload?: Buffer) => number;
 
+/** The copy of a file that the core has begun. */
+interface EarlyCopy {
+  readonly id: number;
+  readonly running: RunningJob;
+  /** How many bytes are there. */
+  offset: number;
+}
+
+/** Of an early copy in one go: other requests wait for it. */
+const partSize = 1024 * 1024;
+/** So much is copied in less time than it takes to start a thread for the rest. */
+const copiedAlone = 16 * partSize;
+
 /** More in the pipe would gain nothing, and both pipes hold this many records for sure. */
 const maxRunning = 64;
 const nowhere: MemoryRange = { offset: 0, length: 0 };
@@ -67,7 +83,6 @@ try {
 } catch {
   require("node:fs").writeSync(workerData.resultPipe, workerData.lostRecord);
 }`;
-const lostThreadId = -1;
 /** The threads only make system calls; the defaults would let each heap grow to gigabytes before it is collected. */
 const resourceLimits = { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 };
 
@@ -81,6 +96,8 @@ export interface IoThreadsOptions {
   readonly runJob: RunJob;
   /** The code of a thread, as built. */
   readonly file: string;
+  /** Whether `copyEarly` is called, as long as `hasEarlyPart`, when there is nothing else to do. */
+  readonly copiesEarly: boolean;
 }
 
 export class IoThreads implements JobRunner {
@@ -89,6 +106,7 @@ export class IoThreads implements JobRunner {
   readonly #limit: number;
   readonly #log: Logger;
   readonly #file: string;
+  readonly #copiesEarly: boolean;
   readonly #code: string;
   readonly #jobs = makePipe();
   readonly #results = makePipe();
@@ -100,13 +118,16 @@ export class IoThreads implements JobRunner {
   readonly #running = new Map<number, RunningJob>();
   readonly #runJob: RunJob;
   #threads = 0;
+  /** A thread has told that it takes jobs. */
+  #isUp = false;
+  #early: EarlyCopy | undefined;
   /** Running jobs that are not for pages. */
   #others = 0;
   /** No thread could be started, or load its code: jobs are run by the core. */
   #withoutThreads = false;
   #lastId = 0;
 
-  constructor({ device, pool, limit, log, runJob, file }: IoThreadsOptions) {
+  constructor({ device, pool, limit, log, runJob, file, copiesEarly }: IoThreadsOptions) {
     this.#device = device;
     this.#runJob = runJob;
     this.#file = file;
@@ -114,6 +135,7 @@ export class IoThreads implements JobRunner {
     this.#pool = pool;
     this.#limit = limit;
     this.#log = log;
+    this.#copiesEarly = copiesEarly;
   }
 
   /** Readable when a job is done. */
@@ -148,6 +170,9 @@ export class IoThreads implements JobRunner {
       const running = this.#running.get(id);
       if (id === lostThreadId) {
         this.#loseThread();
+      } else if (id === readyThreadId) {
+        this.#isUp = true;
+        this.#handOver();
       } else if (running !== undefined) {
         this.#running.delete(id);
         this.#others -= running.job.forPages ? 0 : 1;
@@ -185,7 +210,10 @@ export class IoThreads implements JobRunner {
     if (this.#running.size >= maxRunning || (isOther && this.#others >= this.#limit - 1)) {
       return false;
     }
-    this.#startThread();
+    const isEarly = this.#mayBegin(waiting.job);
+    if (!isEarly || syncs(waiting.job)) {
+      this.#startThread();
+    }
     const { payload, replySize } = waiting;
     const buffer = payload || replySize ? this.#bufferFor(payload) : undefined;
     if (buffer === null) {
@@ -207,10 +235,53 @@ export class IoThreads implements JobRunner {
     this.#running.set(this.#lastId, running);
     if (this.#withoutThreads) {
       this.#runHere(this.#lastId, running);
+    } else if (isEarly) {
+      this.#early = { id: this.#lastId, running, offset: 0 };
     } else {
       this.#handOut(this.#lastId, running);
     }
     return true;
+  }
+
+  /** Whether `copyEarly` has something to do. */
+  get hasEarlyPart(): boolean {
+    return this.#early !== undefined && this.#early.offset < sizeOfCopy(this.#early.running.job);
+  }
+
+  /** Copies a part of a file while no thread is there for it. */
+  copyEarly(): void {
+    const early = this.#early;
+    if (early === undefined) {
+      return;
+    }
+    const { job } = early.running;
+    const [from = -1, size = 0, to = -1] = job.args;
+    const end = this.#runJob({ call: JobCall.copyPart, args: [from, size, to, early.offset, partSize] });
+    early.offset = end;
+    if (end < 0) {
+      this.#early = undefined;
+      this.#tell(early.id, end);
+    } else if (end === size && !syncs(job)) {
+      this.#early = undefined;
+      this.#runHere(early.id, { ...early.running, job: continued(early) });
+    } else if (end >= copiedAlone && this.#threads === 0) {
+      this.#startThread();
+    }
+  }
+
+  /** Whether the core may begin with a job: the copy of a file without sharing, which is out of the question. */
+  #mayBegin({ call, args }: Job): boolean {
+    const isFree = this.#copiesEarly && !this.#isUp && !this.#withoutThreads && this.#early === undefined;
+    return isFree && call === JobCall.copyFile && args[4] === 0;
+  }
+
+  /** A thread goes on with what the core has begun. */
+  #handOver(): void {
+    const early = this.#early;
+    if (early !== undefined) {
+      this.#early = undefined;
+      this.#handOut(early.id, { ...early.running, job: continued(early) });
+    }
   }
 
   #handOut(id: number, { job, reply, payload, answers }: RunningJob): void {
@@ -230,6 +301,11 @@ export class IoThreads implements JobRunner {
     if (answers !== undefined) {
       answerJob(this.#device, answers, result, reply);
     }
+    this.#tell(id, result);
+  }
+
+  /** As a thread tells a result. */
+  #tell(id: number, result: number): void {
     const record = resultRecord(id, result);
     writePipe(this.#results.writeFd, record, record.length);
   }
@@ -240,6 +316,7 @@ export class IoThreads implements JobRunner {
     if (this.#threads === 0 && !this.#withoutThreads) {
       this.#withoutThreads = true;
       this.#log.error({}, "I/O threads can't load their code: slow calls hold up the mount from now on");
+      this.#early = undefined;
       for (const [id, running] of this.#running) {
         this.#runHere(id, running);
       }
@@ -273,6 +350,20 @@ export class IoThreads implements JobRunner {
       this.#withoutThreads = this.#threads === 0;
     }
   }
+}
+
+function sizeOfCopy({ args }: Job): number {
+  return args[1] ?? 0;
+}
+
+/** Whether what is copied has to be on disk in the end. */
+function syncs({ args }: Job): boolean {
+  return args[3] === 1;
+}
+
+function continued({ running, offset }: EarlyCopy): Job {
+  const { job } = running;
+  return { ...job, args: [...job.args.slice(0, 4), offset] };
 }
 
 function resultRecord(id: number, result: number): Buffer {

@@ -9,6 +9,11 @@ import type { ReplyAddress } from "./protocol/reply-writer.ts";
 export const jobRecordSize = 128;
 export const resultRecordSize = 16;
 
+/** In place of the id of a job, in what a thread writes to the result pipe: it takes jobs from now on. */
+export const readyThreadId = -2;
+/** In the same place: it could not load its code. */
+export const lostThreadId = -1;
+
 /** A part of the shared memory; empty means none. */
 export interface MemoryRange {
   readonly offset: number;

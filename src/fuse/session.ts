@@ -95,6 +95,7 @@ class Session {
       log,
       runJob: options.runJob,
       file: options.ioThreadFile,
+      copiesEarly: true,
     });
     this.#turn = new CoreTurn(options.standby?.turn ?? new SharedArrayBuffer(turnSize));
     this.#backing = new ConnectionBackingFiles(device, log);
@@ -217,8 +218,11 @@ class Session {
       this.#nonBlocking = true;
       setNonBlocking(this.#device, true);
     }
-    const ready = pollTwo(this.#device, this.#threads.resultFd, -1);
+    const ready = pollTwo(this.#device, this.#threads.resultFd, this.#threads.hasEarlyPart ? 0 : -1);
     this.#turn.begin();
+    if (ready === 0) {
+      this.#threads.copyEarly();
+    }
     if (ready > 0 && ready & Ready.second) {
       this.#threads.drain();
     }
@@ -269,7 +273,11 @@ class Session {
   /** What was begun is brought to its end, so that the file system is whole when it is destroyed. */
   #finishJobs(): void {
     while (this.#threads.pending > 0) {
-      this.#threads.drain();
+      if (this.#threads.hasEarlyPart) {
+        this.#threads.copyEarly();
+      } else {
+        this.#threads.drain();
+      }
     }
   }
 

@@ -10,6 +10,9 @@ const inlineCopyLimit = 128 * 1024;
 /** Up to this size it is tried at once to share the data. How long that takes depends on the extents: some microseconds each. */
 const inlineShareLimit = 1024 * 1024 * 1024;
 
+/** Of JobCall.copyFile: sharing has not been tried. */
+const mayShare = -1;
+
 export interface DataCopy {
   readonly from: Place;
   /** Has no data yet. */
@@ -40,7 +43,7 @@ export function copyData(overlay: Overlay, node: Node, copy: DataCopy): void {
         }
       } else if (copy.size > inlineShareLimit || !source.shareWith(copy.target, copy.size)) {
         underWay = true;
-        throw startCopy(overlay, node, source, copy);
+        throw startCopy(overlay, node, source, copy, copy.size > inlineShareLimit ? mayShare : 0);
       }
       // Shared data are on disk already, as Linux overlayfs sees it too: they are not synced.
     }
@@ -52,11 +55,12 @@ export function copyData(overlay: Overlay, node: Node, copy: DataCopy): void {
   }
 }
 
-function startCopy(overlay: Overlay, node: Node, source: LayerFile, copy: DataCopy): Parked {
+/** @param begun as JobCall.copyFile has it */
+function startCopy(overlay: Overlay, node: Node, source: LayerFile, copy: DataCopy, begun: number): Parked {
   const gate = new Gate();
   const job: Job = {
     call: JobCall.copyFile,
-    args: [source.fd, copy.size, copy.target.fd, overlay.volatile ? 0 : 1],
+    args: [source.fd, copy.size, copy.target.fd, overlay.volatile ? 0 : 1, begun],
   };
   overlay.jobs.start(job, (result) => {
     node.copyingUp = undefined;

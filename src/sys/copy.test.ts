@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeFileSystem, makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import { JobCall } from "../contract/slow.ts";
 import { Errno } from "../errno.ts";
-import { copyDense, copyFile } from "./copy.ts";
+import { copyDense, copyFile, copyPart, copyRest, copyRestDurably } from "./copy.ts";
 import { makePipe } from "./device.ts";
 import { Seek, seekIn } from "./file-data.ts";
 import { runJob } from "./jobs.ts";
@@ -75,17 +75,46 @@ describe.each([
   ["xfs", "xfs"],
   ["xfs", "disk"],
 ])("from %s to %s", (source, target) => {
-  test("data and holes are kept", () => {
-    const from = open(`${source}/from`, "w+");
+  const size = 20 * MiB + 17;
+  const partSize = 48 * 1024;
+
+  test.each([
+    ["at once", (from: number, to: number) => copyFile(from, to, size)],
+    [
+      "in parts",
+      (from: number, to: number) => {
+        let offset = 0;
+        while (offset < size) {
+          offset = copyPart(from, to, size, offset, partSize);
+        }
+        copyRest(from, to, size, offset);
+      },
+    ],
+    [
+      "durably, from where a part ended",
+      (from: number, to: number) => copyRestDurably(from, to, size, copyPart(from, to, size, 0, partSize)),
+    ],
+  ])("data and holes are kept: %s", (way, copy) => {
+    const from = open(`${source}/from ${way}`, "w+");
     makeSparse(from);
-    const to = open(`${target}/to`, "w+");
-    copyFile(from, to, 20 * MiB + 17);
-    expect(fstatSync(to).size).toBe(20 * MiB + 17);
-    expect(sha256(`${target}/to`)).toBe(sha256(`${source}/from`));
+    const to = open(`${target}/to ${way}`, "w+");
+    copy(from, to);
+    expect(fstatSync(to).size).toBe(size);
+    expect(sha256(`${target}/to ${way}`)).toBe(sha256(`${source}/from ${way}`));
     expect(extents(to)).toEqual([
       [MiB, MiB + 64 * 1024],
       [9 * MiB, 9 * MiB + 68 * 1024],
     ]);
+  });
+
+  test("the next part is told from where the last one ended, up to the end", () => {
+    const from = open(`${source}/parts`, "w+");
+    writeSync(from, Buffer.alloc(10, "p"));
+    const to = open(`${target}/parts-copy`, "w+");
+    expect([0, 4, 8, 10].map((offset) => copyPart(from, to, 10, offset, 4))).toEqual([4, 8, 10, 10]);
+    expect(readFileSync(`${scratch}/${target}/parts-copy`, "latin1")).toBe("pppppppppp");
+    // Where the source is shorter than it was said to be, nothing is left to copy.
+    expect(copyPart(from, to, 20, 10, 100)).toBe(20);
   });
 
   test("sizes around a page, and none at all", () => {

@@ -1,6 +1,16 @@
 /** Copies all data of one open file to another: by reflink, else within the kernel, else through memory. */
 import { Errno, isErrno } from "../errno.ts";
-import { copyRange, readFully, reflink, Seek, seekIn, truncateTo, writeFully } from "./file-data.ts";
+import {
+  copyRange,
+  readFully,
+  reflink,
+  Seek,
+  seekIn,
+  startWriting,
+  sync,
+  truncateTo,
+  writeFully,
+} from "./file-data.ts";
 
 /** At most this much in one call, so that a signal or an abort needn't wait for a whole file. */
 const largestCall = 64 * 1024 * 1024;
@@ -9,6 +19,9 @@ const bufferSize = 128 * 1024;
 /** Up to this size a copy within the kernel, which has to set up a pipe, takes longer than one through memory. */
 const smallSize = 16 * 1024;
 const smallBuffer = Buffer.allocUnsafeSlow(smallSize);
+
+/** Of a copy that is to be on the disk in the end so much is copied before it is begun to be written. */
+const writtenAtOnce = 8 * 1024 * 1024;
 
 /** What is known of the files of one directory tree that are copied to another. */
 export interface Sharing {
@@ -136,18 +149,43 @@ function shareIfPossible(from: number, to: number, size: number, sharing: Sharin
  * @throws FsError; `to` then holds some of the data
  */
 export function copyFile(from: number, to: number, size: number): void {
-  if (size > 0 && shareData(from, to, size)) {
-    return;
+  if (size === 0 || !shareData(from, to, size)) {
+    copyRest(from, to, size, 0);
   }
-  const copier: Copier = { from, to, inKernel: true, buffer: undefined };
-  let offset = size > 0 ? nextData(from, 0, size) : 0;
-  while (offset < size) {
-    const end = nextHole(from, offset, size);
-    if (!copyExtent(copier, offset, end)) {
-      break;
-    }
-    offset = end < size ? nextData(from, end, size) : size;
+}
+
+/** As `copyFile`, where the bytes before `offset` are there already. */
+export function copyRest(from: number, to: number, size: number, offset: number): void {
+  for (let at = offset; at < size; ) {
+    at = copyPart(from, to, size, at, size);
   }
   // A hole at the end was left out.
   truncateTo(to, size);
+}
+
+/** As `copyRest`, with all data on the disk in the end: they are written while others are copied. */
+export function copyRestDurably(from: number, to: number, size: number, offset: number): void {
+  startWriting(to, 0, offset);
+  for (let at = offset; at < size; ) {
+    const end = copyPart(from, to, size, at, writtenAtOnce);
+    startWriting(to, at, end - at);
+    at = end;
+  }
+  truncateTo(to, size);
+  sync(to);
+}
+
+/**
+ * Copies the next data at or behind `offset`, holes left out.
+ * @param length of the part at most
+ * @returns where it ends; `size` where nothing is left
+ */
+export function copyPart(from: number, to: number, size: number, offset: number, length: number): number {
+  const begin = nextData(from, offset, size);
+  if (begin >= size) {
+    return size;
+  }
+  const end = Math.min(nextHole(from, begin, size), begin + length);
+  const copier: Copier = { from, to, inKernel: true, buffer: undefined };
+  return copyExtent(copier, begin, end) ? end : size;
 }

@@ -35,6 +35,9 @@ const ftruncate = declare<(fd: number, size: number) => number>("int ftruncate(i
 const fallocateCall = declare<(fd: number, mode: number, offset: number, length: number) => number>(
   "int fallocate(int, int, int64_t, int64_t)",
 );
+const syncFileRange = declare<(fd: number, offset: number, length: number, flags: number) => number>(
+  "int sync_file_range(int, int64_t, int64_t, unsigned int)",
+);
 const fsync = declare<(fd: number) => number>("int fsync(int)");
 const fdatasync = declare<(fd: number) => number>("int fdatasync(int)");
 const syncfs = declare<(fd: number) => number>("int syncfs(int)");
@@ -211,6 +214,12 @@ export function copyRange(from: number, fromOffset: number, to: number, toOffset
 /** Makes `to` share all blocks of `from` (FICLONE): 0, or the errno that says why that can't be had. */
 export function reflink(from: number, to: number): number {
   return ioctlNumber(to, FICLONE, from) === 0 ? 0 : lastErrno();
+}
+
+/** Begins to write data to the disk (sync_file_range(2)); what goes wrong with that, fsync(2) tells. */
+export function startWriting(fd: number, offset: number, length: number): void {
+  const SYNC_FILE_RANGE_WRITE = 2;
+  syncFileRange(fd, offset, length, SYNC_FILE_RANGE_WRITE);
 }
 
 /** ioctl(2) with a buffer that is read and written in place. */

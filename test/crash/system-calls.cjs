@@ -64,6 +64,8 @@ const harmless = new Set([
   // From files to the device, never into them.
   "splice",
   "statx",
+  // Begins to write, and promises nothing.
+  "sync_file_range",
   "syslog",
   "umask",
   "umount2",
