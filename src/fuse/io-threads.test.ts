@@ -130,6 +130,19 @@ describe("a copy that the core begins", () => {
     threads.stop();
   });
 
+  test("is synced too where it is no large one", () => {
+    const { threads } = start(recorder, 3);
+    const results: number[] = [];
+    threads.start(copy(1), (result) => results.push(result));
+    while (threads.hasEarlyPart) {
+      threads.copyEarly();
+    }
+    drainUntil(threads, () => results.length > 0);
+    expect(results).toEqual([0]);
+    expect(copied().equals(data)).toBe(true);
+    threads.stop();
+  });
+
   test("is gone on with by the first thread that is up, from where it has come to", () => {
     const { threads, pool } = start(recorder, 3);
     const results: number[] = [];

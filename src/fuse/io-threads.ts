@@ -65,6 +65,8 @@ interface EarlyCopy {
 
 /** Of an early copy in one go: other requests wait for it. */
 const partSize = 1024 * 1024;
+/** To sync so much takes less time than a thread does to start; other requests wait for it, as they do for small files (copy-data.ts). */
+const syncedEarly = 4 * partSize;
 /** So much is copied in less time than it takes to start a thread for the rest. */
 const copiedAlone = 16 * partSize;
 
@@ -261,7 +263,7 @@ export class IoThreads implements JobRunner {
     if (end < 0) {
       this.#early = undefined;
       this.#tell(early.id, end);
-    } else if (end === size && !syncs(job)) {
+    } else if (end === size && (!syncs(job) || size <= syncedEarly)) {
       this.#early = undefined;
       this.#runHere(early.id, { ...early.running, job: continued(early) });
     } else if (end >= copiedAlone && this.#threads === 0) {
