@@ -164,6 +164,18 @@ describe("a copy that the core begins", () => {
     threads.stop();
   });
 
+  test("is made by the core alone where no thread can load its code", () => {
+    const { threads } = start("(function () { throw new Error('no code'); })", 3);
+    const results: number[] = [];
+    threads.start(copy(1), (result) => results.push(result));
+    threads.copyEarly();
+    drainUntil(threads, () => results.length > 0);
+    expect(results).toEqual([0]);
+    expect(threads.hasEarlyPart).toBe(false);
+    expect(copied().equals(data)).toBe(true);
+    threads.stop();
+  });
+
   test("tells what goes wrong", () => {
     const { threads } = start(recorder, 3);
     const results: number[] = [];

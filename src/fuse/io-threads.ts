@@ -5,11 +5,12 @@
  */
 import { readFileSync } from "node:fs";
 import { SHARE_ENV, Worker } from "node:worker_threads";
-import { type Job, JobCall, type JobRunner } from "../contract/slow.ts";
+import type { Job, JobRunner } from "../contract/slow.ts";
 import type { Logger } from "../log.ts";
 import { makePipe, readPipe, writePipe } from "../sys/device.ts";
 import { closeDescriptor } from "../sys/open.ts";
 import type { BufferPool, RequestBuffer } from "./buffers.ts";
+import { canBeginEarly, EarlyCopy } from "./early-copy.ts";
 import { answerJob } from "./job-answers.ts";
 import {
   type IoThreadData,
@@ -55,20 +56,12 @@ interface RunningJob {
 /** Does what a job says: its result or a negative errno; never throws. */
 export type RunJob = (job: Job, reply?: Buffer, payload?: Buffer) => number;
 
-/** The copy of a file that the core has begun. */
-interface EarlyCopy {
+/** A job whose beginning the core makes itself. */
+interface EarlyJob {
   readonly id: number;
   readonly running: RunningJob;
-  /** How many bytes are there. */
-  offset: number;
+  readonly copy: EarlyCopy;
 }
-
-/** Of an early copy in one go: other requests wait for it. */
-const partSize = 1024 * 1024;
-/** To sync so much takes less time than a thread does to start; other requests wait for it, as they do for small files (copy-data.ts). */
-const syncedEarly = 4 * partSize;
-/** So much is copied in less time than it takes to start a thread for the rest. */
-const copiedAlone = 16 * partSize;
 
 /** More in the pipe would gain nothing, and both pipes hold this many records for sure. */
 const maxRunning = 64;
@@ -122,7 +115,7 @@ export class IoThreads implements JobRunner {
   #threads = 0;
   /** A thread has told that it takes jobs. */
   #isUp = false;
-  #early: EarlyCopy | undefined;
+  #early: EarlyJob | undefined;
   /** Running jobs that are not for pages. */
   #others = 0;
   /** No thread could be started, or load its code: jobs are run by the core. */
@@ -212,8 +205,8 @@ export class IoThreads implements JobRunner {
     if (this.#running.size >= maxRunning || (isOther && this.#others >= this.#limit - 1)) {
       return false;
     }
-    const isEarly = this.#mayBegin(waiting.job);
-    if (!isEarly || syncs(waiting.job)) {
+    const early = this.#mayBegin(waiting.job) ? new EarlyCopy(waiting.job) : undefined;
+    if (early?.wantsThread !== false) {
       this.#startThread();
     }
     const { payload, replySize } = waiting;
@@ -237,8 +230,8 @@ export class IoThreads implements JobRunner {
     this.#running.set(this.#lastId, running);
     if (this.#withoutThreads) {
       this.#runHere(this.#lastId, running);
-    } else if (isEarly) {
-      this.#early = { id: this.#lastId, running, offset: 0 };
+    } else if (early !== undefined) {
+      this.#early = { id: this.#lastId, running, copy: early };
     } else {
       this.#handOut(this.#lastId, running);
     }
@@ -247,7 +240,7 @@ export class IoThreads implements JobRunner {
 
   /** Whether `copyEarly` has something to do. */
   get hasEarlyPart(): boolean {
-    return this.#early !== undefined && this.#early.offset < sizeOfCopy(this.#early.running.job);
+    return this.#early?.copy.hasPart === true;
   }
 
   /** Copies a part of a file while no thread is there for it. */
@@ -256,25 +249,20 @@ export class IoThreads implements JobRunner {
     if (early === undefined) {
       return;
     }
-    const { job } = early.running;
-    const [from = -1, size = 0, to = -1] = job.args;
-    const end = this.#runJob({ call: JobCall.copyPart, args: [from, size, to, early.offset, partSize] });
-    early.offset = end;
-    if (end < 0) {
+    const { id, running, copy } = early;
+    const code = copy.copyPart(this.#runJob);
+    if (code < 0) {
       this.#early = undefined;
-      this.#tell(early.id, end);
-    } else if (end === size && (!syncs(job) || size <= syncedEarly)) {
-      this.#early = undefined;
-      this.#runHere(early.id, { ...early.running, job: continued(early) });
-    } else if (end >= copiedAlone && this.#threads === 0) {
+      this.#tell(id, code);
+      return;
+    }
+    if (copy.wantsThread && !copy.endsHere && this.#threads === 0) {
       this.#startThread();
     }
-  }
-
-  /** Whether the core may begin with a job: the copy of a file without sharing, which is out of the question. */
-  #mayBegin({ call, args }: Job): boolean {
-    const isFree = this.#copiesEarly && !this.#isUp && !this.#withoutThreads && this.#early === undefined;
-    return isFree && call === JobCall.copyFile && args[4] === 0;
+    if (copy.endsHere || (this.#withoutThreads && !copy.hasPart)) {
+      this.#early = undefined;
+      this.#runHere(id, { ...running, job: copy.rest });
+    }
   }
 
   /** A thread goes on with what the core has begun. */
@@ -282,7 +270,7 @@ export class IoThreads implements JobRunner {
     const early = this.#early;
     if (early !== undefined) {
       this.#early = undefined;
-      this.#handOut(early.id, { ...early.running, job: continued(early) });
+      this.#handOut(early.id, { ...early.running, job: early.copy.rest });
     }
   }
 
@@ -330,6 +318,12 @@ export class IoThreads implements JobRunner {
     return (payload && this.#pool.holderOf(payload)) ?? this.#pool.take() ?? null;
   }
 
+  /** Whether the core may begin with a job. */
+  #mayBegin(job: Job): boolean {
+    const isFree = this.#copiesEarly && !this.#isUp && !this.#withoutThreads && this.#early === undefined;
+    return isFree && canBeginEarly(job);
+  }
+
   /** Starts one thread more if all are busy and the limit allows it. */
   #startThread(): void {
     if (this.#withoutThreads || this.#threads >= this.#limit || this.#running.size < this.#threads) {
@@ -352,20 +346,6 @@ export class IoThreads implements JobRunner {
       this.#withoutThreads = this.#threads === 0;
     }
   }
-}
-
-function sizeOfCopy({ args }: Job): number {
-  return args[1] ?? 0;
-}
-
-/** Whether what is copied has to be on disk in the end. */
-function syncs({ args }: Job): boolean {
-  return args[3] === 1;
-}
-
-function continued({ running, offset }: EarlyCopy): Job {
-  const { job } = running;
-  return { ...job, args: [...job.args.slice(0, 4), offset] };
 }
 
 function resultRecord(id: number, result: number): Buffer {
