@@ -38,6 +38,8 @@ export interface Job {
   readonly args: readonly number[];
   /** Somebody who waits for a page may hold a lock that other jobs wait for: this one never waits for those. */
   readonly forPages?: boolean;
+  /** It waits for nothing but a disk, for a short time: where there is no thread yet, the core may as well do it itself. */
+  readonly brief?: boolean;
 }
 
 /** Runs jobs elsewhere; `done` is called on the core, between two requests. */

@@ -76,6 +76,41 @@ test("jobs for pages never wait for others, which leave a thread to them", () =>
   threads.stop();
 });
 
+test("what is brief the core does until a thread is up, and starts one for what comes", () => {
+  // Takes jobs at once, and answers each with 7.
+  const answering = `(function (require) {
+    const { workerData } = require("node:worker_threads");
+    const { readSync, writeSync } = require("node:fs");
+    const tell = (id, result) => writeSync(workerData.resultPipe, new Uint8Array(Float64Array.of(id, result).buffer));
+    tell(${readyThreadId}, 0);
+    const record = new Float64Array(16);
+    for (;;) {
+      readSync(workerData.jobPipe, new Uint8Array(record.buffer));
+      tell(record[0], 7);
+    }
+  })`;
+  const { threads } = start(answering, 3);
+  writeFileSync(join(scratch, "data"), "0123456789");
+  const fd = openSync(join(scratch, "data"), "r");
+  const job: Job = { call: JobCall.read, args: [fd, 4], brief: true };
+  const results: (number | string)[] = [];
+  const read = () =>
+    threads.startWithBuffers(job, { replySize: 3 }, (result, reply) => {
+      results.push(result, reply?.bytes.toString("latin1", 16, 16 + result) ?? "");
+    });
+  read();
+  drainUntil(threads, () => results.length === 2);
+  expect(results).toEqual([3, "456"]);
+  // The thread that was started tells that it is up.
+  expect(pollTwo(threads.resultFd, -1, 10_000)).not.toBe(0);
+  threads.drain();
+  read();
+  drainUntil(threads, () => results.length === 4);
+  expect(results[2]).toBe(7);
+  closeSync(fd);
+  threads.stop();
+});
+
 describe("a copy that the core begins", () => {
   const MiB = 1024 * 1024;
   /** Answers the first word of the buffers by saying that it is up, and a job by its last argument and whether it is to sync. */

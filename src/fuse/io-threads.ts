@@ -1,7 +1,7 @@
 /**
  * Slow calls outside the core: a few threads that take jobs from a pipe and tell results over another. They are started
  * when jobs come, the first with the first job. The core learns of results by polling `resultFd`; nothing here waits. Until the first
- * thread is up, which takes as long as the copy of many megabytes, the core may copy part by part itself.
+ * thread is up, which takes as long as the copy of many megabytes, the core may copy part by part itself, and does what is brief.
  */
 import { readFileSync } from "node:fs";
 import { SHARE_ENV, Worker } from "node:worker_threads";
@@ -205,8 +205,10 @@ export class IoThreads implements JobRunner {
     if (this.#running.size >= maxRunning || (isOther && this.#others >= this.#limit - 1)) {
       return false;
     }
-    const early = this.#mayBegin(waiting.job) ? new EarlyCopy(waiting.job) : undefined;
-    if (early?.wantsThread !== false) {
+    const { job } = waiting;
+    const isDoneHere = job.brief === true && !this.#isUp;
+    const early = this.#mayBegin(job) ? new EarlyCopy(job) : undefined;
+    if (!isDoneHere && early?.wantsThread !== false) {
       this.#startThread();
     }
     const { payload, replySize } = waiting;
@@ -220,7 +222,7 @@ export class IoThreads implements JobRunner {
     this.#lastId++;
     this.#others += isOther ? 1 : 0;
     const running: RunningJob = {
-      job: waiting.job,
+      job,
       done: waiting.done,
       buffer,
       reply: buffer && replySize ? buffer.reply.area(replySize) : undefined,
@@ -230,6 +232,11 @@ export class IoThreads implements JobRunner {
     this.#running.set(this.#lastId, running);
     if (this.#withoutThreads) {
       this.#runHere(this.#lastId, running);
+    } else if (isDoneHere) {
+      this.#runHere(this.#lastId, running);
+      if (this.#threads === 0) {
+        this.#startThread();
+      }
     } else if (early !== undefined) {
       this.#early = { id: this.#lastId, running, copy: early };
     } else {

@@ -13,6 +13,12 @@ import type { Overlay } from "./overlay.ts";
 import { requireOverwritable, requireWritable } from "./protection.ts";
 import { deferred, deferredVoid } from "./slow-calls.ts";
 
+/** An open file, and the handle by which it is asked for. */
+interface OpenHandle {
+  readonly file: LayerFile;
+  readonly handle: HandleId;
+}
+
 /** A write this large may be made to wait for the disk: it leaves the core. */
 const largeWrite = 256 * 1024;
 /** From so many bytes on it takes longer to copy data once more than to tell where they are. */
@@ -25,21 +31,26 @@ const keepSize = 1;
  * from the file itself.
  */
 export function read(
-  file: LayerFile,
-  handle: HandleId,
+  node: Node,
+  { file, handle }: OpenHandle,
   offset: number,
   into: Buffer,
 ): number | Deferred<number> | FileRange {
+  const readHere = () => readInto(node, { file, handle }, offset, into);
   const length = into.length < largeRead ? undefined : file.lengthIfCached(offset, into.length);
-  return length === undefined || length < largeRead
-    ? readInto(file, handle, offset, into)
-    : new FileRange(file.fd, offset, length, () => readInto(file, handle, offset, into));
+  return length === undefined || length < largeRead ? readHere() : new FileRange(file.fd, offset, length, readHere);
 }
 
-function readInto(file: LayerFile, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> {
-  const cached = file.readIfCached(into, offset);
+function readInto(node: Node, { file, handle }: OpenHandle, offset: number, into: Buffer): number | Deferred<number> {
   return (
-    cached ?? deferred({ call: JobCall.read, args: [file.fd, offset], forPages: isOfKind(handle, HandleKind.paged) })
+    file.readIfCached(into, offset) ??
+    deferred({
+      call: JobCall.read,
+      args: [file.fd, offset],
+      forPages: isOfKind(handle, HandleKind.paged),
+      // Nobody writes to a file of a lower, and keeps it to himself meanwhile.
+      brief: !node.upper,
+    })
   );
 }
 
@@ -47,7 +58,7 @@ function readInto(file: LayerFile, handle: HandleId, offset: number, into: Buffe
 export function write(
   overlay: Overlay,
   node: Node,
-  { file, handle }: { readonly file: LayerFile; readonly handle: HandleId },
+  { file, handle }: OpenHandle,
   request: WriteRequest,
 ): number | Deferred<number> {
   const sync = overlay.volatile ? 0 : request.flags & OpenFlag.sync;

@@ -144,8 +144,8 @@ export class OverlayFilesystem implements Filesystem {
     return this.#openMade(createUnnamed(this.#overlay, this.#node(parent), creation, caller), request);
   }
 
-  read(_node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> | FileRange {
-    return read(this.#files.file(handle), handle, offset, into);
+  read(node: NodeId, handle: HandleId, offset: number, into: Buffer): number | Deferred<number> | FileRange {
+    return read(this.#node(node), { file: this.#files.file(handle), handle }, offset, into);
   }
 
   write(node: NodeId, handle: HandleId, request: WriteRequest): number | Deferred<number> {
