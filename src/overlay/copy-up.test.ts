@@ -1,7 +1,18 @@
 /** How copy-up goes about the data of a file: on whose time, synced or not, and what is left when it fails. */
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { makeScratch, removeScratch } from "../../test/support/scratch.ts";
+import { makeFileSystem, makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import type { SyncMode } from "../contract/features.ts";
 import { type Caller, rootNodeId } from "../contract/ids.ts";
 import { type Job, JobCall, Parked } from "../contract/slow.ts";
@@ -39,8 +50,8 @@ afterEach(async () => {
   expect(await removeScratch(scratch)).toEqual([]);
 });
 
-function mount(fsync: SyncMode, wrap = (layer: WritableLayer) => layer): void {
-  const layers = openUpperLayers(`${scratch}/upper`, `${scratch}/work`);
+function mount(fsync: SyncMode, wrap = (layer: WritableLayer) => layer, place = scratch): void {
+  const layers = openUpperLayers(`${place}/upper`, `${place}/work`);
   filesystem = new OverlayFilesystem({
     upper: layers.upper,
     work: wrap(layers.work),
@@ -206,4 +217,43 @@ test("no data are copied that nobody will see: of an empty file, or of one that 
   filesystem.setAttributes(nodeOf("small"), undefined, { size: 0 }, root);
   expect(jobs).toEqual([]);
   expect(["empty", "large", "small"].map((name) => readFileSync(`${scratch}/upper/${name}`).length)).toEqual([0, 0, 0]);
+});
+
+const owned = (name: string) => {
+  const { uid, gid, mode } = statSync(`${scratch}/${name}`);
+  return { uid, gid, mode: mode & 0o7777 };
+};
+
+test("a copy has owner and mode of the file, whoever they are, and whatever they are", () => {
+  const kinds = [
+    { name: "root", uid: 0, gid: 0, mode: 0o644 },
+    { name: "closed", uid: 0, gid: 0, mode: 0 },
+    { name: "setuid", uid: 0, gid: 0, mode: 0o4755 },
+    { name: "sticky", uid: 0, gid: 0, mode: 0o1777 },
+    { name: "others", uid: 1000, gid: 1001, mode: 0o6770 },
+    { name: "group", uid: 0, gid: 1001, mode: 0o640 },
+  ];
+  for (const { name, uid, gid, mode } of kinds) {
+    writeFileSync(`${scratch}/lower/${name}`, name);
+    chownSync(`${scratch}/lower/${name}`, uid, gid);
+    chmodSync(`${scratch}/lower/${name}`, mode);
+  }
+  mount("auto");
+  for (const { name, uid, gid, mode } of kinds) {
+    filesystem.setXattr(nodeOf(name), "user.x", Buffer.from("1"), 0, false);
+    expect(owned(`upper/${name}`)).toEqual({ uid, gid, mode });
+  }
+});
+
+test("also where new files get the group of their directory", async () => {
+  const disk = `${scratch}/disk`;
+  await makeFileSystem("ext4", disk);
+  execFileSync("mount", ["-o", "remount,grpid", disk]);
+  chownSync(disk, 0, 1001);
+  for (const name of ["upper", "work"]) {
+    mkdirSync(`${disk}/${name}`);
+  }
+  mount("auto", undefined, disk);
+  filesystem.setXattr(nodeOf("small"), "user.x", Buffer.from("1"), 0, false);
+  expect(owned("disk/upper/small")).toEqual({ uid: 0, gid: 0, mode: 0o644 });
 });
