@@ -38,7 +38,7 @@ export interface Job {
   readonly args: readonly number[];
   /** Somebody who waits for a page may hold a lock that other jobs wait for: this one never waits for those. */
   readonly forPages?: boolean;
-  /** It waits for nothing but a disk, for a short time: where there is no thread yet, the core may as well do it itself. */
+  /** It waits for a disk at most, and not for long: where there is no thread yet, the core may as well do it itself. */
   readonly brief?: boolean;
 }
 

@@ -67,7 +67,7 @@ export function write(
   }
   if (sync !== 0 || request.data.length >= largeWrite) {
     const forPages = isOfKind(handle, HandleKind.paged);
-    return deferred({ call: JobCall.write, args: [file.fd, request.offset, sync], forPages });
+    return deferred({ call: JobCall.write, args: [file.fd, request.offset, sync], forPages, brief: sync === 0 });
   }
   return file.write(request.data, request.offset, 0);
 }
