@@ -50,6 +50,13 @@ function start(code: string, limit: number) {
   return { threads, pool };
 }
 
+/** Sets the word that threads wait for. */
+function letGo(pool: BufferPool): void {
+  const word = new Int32Array(pool.memory);
+  Atomics.store(word, 0, 1);
+  Atomics.notify(word, 0);
+}
+
 function drainUntil(threads: IoThreads, isDone: () => boolean): void {
   while (!isDone() && pollTwo(threads.resultFd, -1, 10_000) !== 0) {
     threads.drain();
@@ -68,9 +75,7 @@ test("jobs for pages never wait for others, which leave a thread to them", () =>
   drainUntil(threads, () => done.length === 3);
   expect(done).toEqual(["page", "page", "page"]);
   expect(threads.pending).toBe(8);
-  const free = new Int32Array(pool.memory);
-  Atomics.store(free, 0, 1);
-  Atomics.notify(free, 0);
+  letGo(pool);
   drainUntil(threads, () => done.length === 11);
   expect(done.length).toBe(11);
   threads.stop();
@@ -184,9 +189,7 @@ describe("a copy that the core begins", () => {
     threads.start(copy(1), (result) => results.push(result));
     threads.copyEarly();
     threads.copyEarly();
-    const free = new Int32Array(pool.memory);
-    Atomics.store(free, 0, 1);
-    Atomics.notify(free, 0);
+    letGo(pool);
     drainUntil(threads, () => results.length > 0);
     expect(results).toEqual([2 * MiB + 0.5]);
     expect(threads.hasEarlyPart).toBe(false);
@@ -227,9 +230,7 @@ describe("a copy that the core begins", () => {
     const { threads, pool } = start(recorder, 3);
     threads.start(copy(0, -1), () => undefined);
     expect(threads.hasEarlyPart).toBe(false);
-    const free = new Int32Array(pool.memory);
-    Atomics.store(free, 0, 1);
-    Atomics.notify(free, 0);
+    letGo(pool);
     drainUntil(threads, () => threads.pending === 0);
     expect(threads.pending).toBe(0);
     threads.stop();

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { plainOverlay } from "../../test/support/plain-overlay.ts";
 import { makeFileSystem, makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import type { SyncMode } from "../contract/features.ts";
 import { type Caller, rootNodeId } from "../contract/ids.ts";
@@ -22,8 +23,6 @@ import type { LayerFile, WritableLayer } from "../layer/layer.ts";
 import { runJob } from "../sys/jobs.ts";
 import { OverlayFilesystem } from "./filesystem.ts";
 
-const ignore = () => undefined;
-const silent = { debugEnabled: false, debug: ignore, info: ignore, warn: ignore, error: ignore };
 const large = "x".repeat(200_000);
 const writeOnly = { flags: 1, killSetIds: false };
 const readOnly = { flags: 0, killSetIds: false };
@@ -53,21 +52,12 @@ afterEach(async () => {
 function mount(fsync: SyncMode, wrap = (layer: WritableLayer) => layer, place = scratch): void {
   const layers = openUpperLayers(`${place}/upper`, `${place}/work`);
   filesystem = new OverlayFilesystem({
+    ...plainOverlay,
     upper: layers.upper,
     work: wrap(layers.work),
     lowers: [openLowerLayer(`${scratch}/lower`)],
     fsync,
-    dataLowers: [],
-    features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
-    self: { uid: 0, gid: 0 },
-    inheritsAcls: true,
-    userXattr: false,
-    log: silent,
     jobs: { start: (job, done) => jobs.push({ job, done }) },
-    releaseMemory: ignore,
-    notifier: { attributesChanged: ignore, listingChanged: ignore, dataRead: ignore },
-    passthrough: "off",
-    backing: { open: () => undefined, close: () => undefined },
   });
 }
 

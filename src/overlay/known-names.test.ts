@@ -2,14 +2,13 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { plainOverlay } from "../../test/support/plain-overlay.ts";
 import { makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import { type Caller, FileType, rootNodeId } from "../contract/ids.ts";
 import { DirectoryLayer, openLowerLayer, openUpperLayers } from "../layer/directory-layer.ts";
 import type { LayerPath, Stat } from "../layer/layer.ts";
 import { OverlayFilesystem } from "./filesystem.ts";
 
-const ignore = () => undefined;
-const silent = { debugEnabled: false, debug: ignore, info: ignore, warn: ignore, error: ignore };
 const root: Caller = { uid: 0, gid: 0, pid: 1 };
 const plain = { mode: 0o755, umask: 0 };
 const enoughMisses = 256;
@@ -45,21 +44,10 @@ beforeEach(() => {
   lower = counting(openLowerLayer(`${scratch}/lower`));
   upper = counting(layers.upper);
   filesystem = new OverlayFilesystem({
+    ...plainOverlay,
     upper,
     work: layers.work,
     lowers: [lower],
-    fsync: "auto",
-    dataLowers: [],
-    features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
-    self: { uid: 0, gid: 0 },
-    inheritsAcls: true,
-    userXattr: false,
-    log: silent,
-    jobs: { start: ignore },
-    releaseMemory: ignore,
-    notifier: { attributesChanged: ignore, listingChanged: ignore, dataRead: ignore },
-    passthrough: "off",
-    backing: { open: () => undefined, close: ignore },
   });
 });
 

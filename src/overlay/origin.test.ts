@@ -1,20 +1,13 @@
 /** The format of overlay.origin, against what the kernel's overlayfs writes in a real copy-up. */
 import { lstatSync, lutimesSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { plainOverlay } from "../../test/support/plain-overlay.ts";
 import { runOk } from "../../test/support/programs.ts";
 import { type FileSystemKind, makeFileSystem, makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import { type DirectoryLayer, openLowerLayer, openUpperLayers } from "../layer/directory-layer.ts";
 import { originOf } from "./origin.ts";
 import { Overlay } from "./overlay.ts";
 import { encodeOrigin } from "./stored-handle.ts";
-
-const ignore = () => undefined;
-const silent = { debugEnabled: false, debug: ignore, info: ignore, warn: ignore, error: ignore };
-const noJobs = {
-  start() {
-    throw new Error("nothing here is slow");
-  },
-};
 
 let scratch: string;
 
@@ -56,21 +49,10 @@ describe.each<FileSystemKind>(["ext4", "xfs"])("on %s", (kind) => {
     const pair = openUpperLayers(`${base}/upper`, `${base}/work`);
     upper = pair.upper;
     overlay = new Overlay({
+      ...plainOverlay,
       upper,
       work: pair.work,
       lowers: [lower],
-      fsync: "auto",
-      dataLowers: [],
-      features: { redirect: "nofollow", index: false, metacopy: false, xino: "auto", uuid: "null" },
-      self: { uid: 0, gid: 0 },
-      inheritsAcls: true,
-      userXattr: false,
-      log: silent,
-      jobs: noJobs,
-      releaseMemory: () => undefined,
-      notifier: { attributesChanged: () => undefined, listingChanged: () => undefined, dataRead: () => undefined },
-      passthrough: "off",
-      backing: { open: () => undefined, close: () => undefined },
     });
   });
 
