@@ -46,8 +46,7 @@ export class EarlyCopy {
 
   /** @returns a negative errno where it fails: nothing more can be done then */
   copyPart(runJob: (job: Job) => number): number {
-    const [from = -1, size = 0, to = -1] = this.#job.args;
-    const end = runJob({ call: JobCall.copyPart, args: [from, size, to, this.#offset, partSize] });
+    const end = runJob({ call: JobCall.copyPart, args: [...this.#job.args.slice(0, 3), this.#offset, partSize] });
     this.#offset = Math.max(this.#offset, end);
     return end;
   }

@@ -32,13 +32,15 @@ const keepSize = 1;
  */
 export function read(
   node: Node,
-  { file, handle }: OpenHandle,
+  open: OpenHandle,
   offset: number,
   into: Buffer,
 ): number | Deferred<number> | FileRange {
-  const readHere = () => readInto(node, { file, handle }, offset, into);
+  const { file } = open;
   const length = into.length < largeRead ? undefined : file.lengthIfCached(offset, into.length);
-  return length === undefined || length < largeRead ? readHere() : new FileRange(file.fd, offset, length, readHere);
+  return length === undefined || length < largeRead
+    ? readInto(node, open, offset, into)
+    : new FileRange(file.fd, offset, length, () => readInto(node, open, offset, into));
 }
 
 function readInto(node: Node, { file, handle }: OpenHandle, offset: number, into: Buffer): number | Deferred<number> {

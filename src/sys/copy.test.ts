@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { makeFileSystem, makeScratch, removeScratch } from "../../test/support/scratch.ts";
 import { JobCall } from "../contract/slow.ts";
 import { Errno } from "../errno.ts";
-import { copyDense, copyFile, copyPart, copyRest, copyRestDurably } from "./copy.ts";
+import { copyDense, copyFile, copyPart, copyRest } from "./copy.ts";
 import { makePipe } from "./device.ts";
 import { Seek, seekIn } from "./file-data.ts";
 import { runJob } from "./jobs.ts";
@@ -87,12 +87,12 @@ describe.each([
         while (offset < size) {
           offset = copyPart(from, to, size, offset, partSize);
         }
-        copyRest(from, to, size, offset);
+        copyRest(from, to, size, offset, false);
       },
     ],
     [
-      "durably, from where a part ended",
-      (from: number, to: number) => copyRestDurably(from, to, size, copyPart(from, to, size, 0, partSize)),
+      "to the disk, from where a part ended",
+      (from: number, to: number) => copyRest(from, to, size, copyPart(from, to, size, 0, partSize), true),
     ],
   ])("data and holes are kept: %s", (way, copy) => {
     const from = open(`${source}/from ${way}`, "w+");

@@ -1,16 +1,6 @@
 /** Copies all data of one open file to another: by reflink, else within the kernel, else through memory. */
 import { Errno, isErrno } from "../errno.ts";
-import {
-  copyRange,
-  readFully,
-  reflink,
-  Seek,
-  seekIn,
-  startWriting,
-  sync,
-  truncateTo,
-  writeFully,
-} from "./file-data.ts";
+import { copyRange, readFully, reflink, Seek, seekIn, startWriting, truncateTo, writeFully } from "./file-data.ts";
 
 /** At most this much in one call, so that a signal or an abort needn't wait for a whole file. */
 const largestCall = 64 * 1024 * 1024;
@@ -114,8 +104,12 @@ function copyExtent(copier: Copier, begin: number, end: number): boolean {
  */
 export function copyDense(from: number, to: number, size: number, sharing: Sharing): void {
   const isSmall = size <= smallSize;
-  if (isSmall && sharing.isPossible && shareIfPossible(from, to, size, sharing)) {
-    return;
+  if (isSmall && sharing.isPossible) {
+    const code = share(from, to, size);
+    if (code === 0) {
+      return;
+    }
+    sharing.isPossible = code !== Errno.EOPNOTSUPP && code !== Errno.EXDEV;
   }
   const copier: Copier = { from, to, inKernel: !isSmall, buffer: isSmall ? smallBuffer : undefined };
   if (!copyExtent(copier, 0, size)) {
@@ -128,19 +122,17 @@ export function copyDense(from: number, to: number, size: number, sharing: Shari
  * @throws FsError; `to` then holds some of the data
  */
 export function shareData(from: number, to: number, size: number): boolean {
-  return shareIfPossible(from, to, size, { isPossible: true });
+  return share(from, to, size) === 0;
 }
 
-/** As `shareData`; notes where it is for the file system that this can't be had. */
-function shareIfPossible(from: number, to: number, size: number, sharing: Sharing): boolean {
+/** As `shareData`: 0, or the errno that says why it can't be had. */
+function share(from: number, to: number, size: number): number {
   const code = reflink(from, to);
   if (code === 0) {
     // A reflink takes all of the source.
     truncateTo(to, size);
-    return true;
   }
-  sharing.isPossible = code !== Errno.EOPNOTSUPP && code !== Errno.EXDEV;
-  return false;
+  return code;
 }
 
 /**
@@ -150,29 +142,27 @@ function shareIfPossible(from: number, to: number, size: number, sharing: Sharin
  */
 export function copyFile(from: number, to: number, size: number): void {
   if (size === 0 || !shareData(from, to, size)) {
-    copyRest(from, to, size, 0);
+    copyRest(from, to, size, 0, false);
   }
 }
 
-/** As `copyFile`, where the bytes before `offset` are there already. */
-export function copyRest(from: number, to: number, size: number, offset: number): void {
+/**
+ * As `copyFile`, where the bytes before `offset` are there already.
+ * @param toDisk they are to be synced next: data are begun to be written while others are copied
+ */
+export function copyRest(from: number, to: number, size: number, offset: number, toDisk: boolean): void {
+  if (toDisk && offset > 0) {
+    startWriting(to, 0, offset);
+  }
   for (let at = offset; at < size; ) {
-    at = copyPart(from, to, size, at, size);
+    const end = copyPart(from, to, size, at, toDisk ? writtenAtOnce : size);
+    if (toDisk) {
+      startWriting(to, at, end - at);
+    }
+    at = end;
   }
   // A hole at the end was left out.
   truncateTo(to, size);
-}
-
-/** As `copyRest`, with all data on the disk in the end: they are written while others are copied. */
-export function copyRestDurably(from: number, to: number, size: number, offset: number): void {
-  startWriting(to, 0, offset);
-  for (let at = offset; at < size; ) {
-    const end = copyPart(from, to, size, at, writtenAtOnce);
-    startWriting(to, at, end - at);
-    at = end;
-  }
-  truncateTo(to, size);
-  sync(to);
 }
 
 /**

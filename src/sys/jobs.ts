@@ -1,7 +1,7 @@
 /** Runs the slow calls that the serving core hands to its I/O threads. */
 import { type Job, JobCall } from "../contract/slow.ts";
 import { Errno, FsError } from "../errno.ts";
-import { copyPart, copyRest, copyRestDurably, shareData } from "./copy.ts";
+import { copyPart, copyRest, shareData } from "./copy.ts";
 import { allocate, copyRange, readFully, sync, syncData, syncFileSystem, writeFully } from "./file-data.ts";
 import { changeMode } from "./names.ts";
 import { statAt } from "./stat.ts";
@@ -26,7 +26,12 @@ function run(job: Job, reply: Buffer | undefined, payload: Buffer | undefined): 
     case JobCall.copyRange:
       return copyRange(a, b, c, d, e);
     case JobCall.copyFile:
-      copyWhole(a, c, b, { begun: e, syncs: d === 1 });
+      if (e >= 0 || !shareData(a, c, b)) {
+        copyRest(a, c, b, Math.max(0, e), d === 1);
+      }
+      if (d === 1) {
+        sync(c);
+      }
       return 0;
     case JobCall.copyPart:
       return copyPart(a, c, b, d, e);
@@ -39,17 +44,6 @@ function run(job: Job, reply: Buffer | undefined, payload: Buffer | undefined): 
       return 0;
     default:
       return -Errno.ENOSYS;
-  }
-}
-
-/** @param how `begun`: so many bytes are there; negative: none, and data may be shared */
-function copyWhole(from: number, to: number, size: number, how: { begun: number; syncs: boolean }): void {
-  const shared = how.begun < 0 && shareData(from, to, size);
-  if (shared && how.syncs) {
-    sync(to);
-  } else if (!shared) {
-    const copy = how.syncs ? copyRestDurably : copyRest;
-    copy(from, to, size, Math.max(0, how.begun));
   }
 }
 

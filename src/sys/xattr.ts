@@ -164,16 +164,22 @@ export function getXattr(fd: number, path: string, name: string): Buffer | undef
   });
 }
 
+/** Each with a NUL behind it. */
+function namesIn(list: Buffer): string[] {
+  return list.toString("latin1").split("\0").slice(0, -1);
+}
+
 /** All names (latin1); none where the file system has no xattrs. */
 export function listXattrs(fd: number, path: string): string[] {
   // As above: mostly there are none.
-  if (listOnce(fd, path) === 0) {
-    return [];
+  const length = listOnce(fd, path);
+  if (length >= 0) {
+    return length === 0 ? [] : namesIn(buffer.subarray(0, length));
   }
   return readGrowing({
     read: () => listOnce(fd, path),
     what: "listxattr",
-    take: (bytes) => bytes.toString("latin1").split("\0").slice(0, -1),
+    take: namesIn,
     absentCode: Errno.EOPNOTSUPP,
     absent: [],
   });
