@@ -1,6 +1,6 @@
 /**
  * What `rolldown -c` makes dist of. For each program and each thread: NAME.js, its code in one piece; NAME.cache, what V8
- * made of that code; and NAME.cjs, what Node is started with, which runs the one with the help of the other (src/load.ts).
+ * made of that code; and, for programs, NAME.cjs, what Node is started with, which runs the one with the help of the other (src/load.ts).
  */
 import { execFileSync } from "node:child_process";
 import { defineConfig, type OutputOptions, type Plugin } from "rolldown";
@@ -8,8 +8,8 @@ import { defineConfig, type OutputOptions, type Plugin } from "rolldown";
 const programs = {
   main: "src/cli/main.ts",
   "daemon-process": "src/cli/daemon-process.ts",
-  "serve-mount": "src/serve-mount.ts",
 };
+const threads = { "attendant-thread": "src/cli/attendant-thread.ts", "io-thread": "src/io-thread.ts" };
 const output: OutputOptions = {
   dir: "dist",
   format: "cjs",
@@ -75,11 +75,11 @@ export default defineConfig([
     transform,
     output: { ...output, entryFileNames: "[name].cjs" },
   })),
-  ...Object.entries({ ...programs, "io-thread": "src/io-thread.ts" }).map(([name, input]) => ({
+  ...Object.entries({ ...programs, ...threads }).map(([name, input]) => ({
     input: { [name]: input },
     platform: "node" as const,
     transform,
-    plugins: [asFunction, ...(name in programs ? [withCache] : [])],
+    plugins: [asFunction, ...(name === "io-thread" ? [] : [withCache])],
     output: { ...output, entryFileNames: "[name].js" },
   })),
 ]);

@@ -1,7 +1,10 @@
 /**
- * The daemon of one mount, where all halves meet: opens the layers, mounts, has the mount served by a thread of its
- * own, and ends with the mount. Whatever fails on the way, the steps before it are undone.
+ * The daemon of one mount, where all halves meet: opens the layers, mounts, serves, and ends with the mount. Whatever fails on the
+ * way, the steps before it are undone.
  */
+import { attendMount, removeRemains } from "./attend.ts";
+import type { AttendRequest } from "./attend-messages.ts";
+import type { Attendant } from "./attendant.ts";
 import { asStored } from "./contract/presentation.ts";
 import { Errno, FsError } from "./errno.ts";
 import { defaultFuseSettings, type FuseSettings } from "./fuse/settings.ts";
@@ -18,16 +21,7 @@ import {
 } from "./mount/directories.ts";
 import { mountByFusermount } from "./mount/fusermount.ts";
 import { findGivenMount } from "./mount/given-mount.ts";
-import {
-  adoptMount,
-  cutConnection,
-  findLiveMount,
-  type LiveMount,
-  mountDirect,
-  openDevice,
-  unmountDead,
-  unmountLive,
-} from "./mount/mount-direct.ts";
+import { adoptMount, type LiveMount, mountDirect, openDevice } from "./mount/mount-direct.ts";
 import { MountError } from "./mount/mount-error.ts";
 import { isIdMapped, readMounts } from "./mount/mountinfo.ts";
 import type { MountOptions } from "./mount/options.ts";
@@ -35,23 +29,29 @@ import { isReader, type MountPlan, planBesideWriter } from "./mount/plan.ts";
 import { checkPrivilege, mayMount } from "./mount/privilege.ts";
 import { readAheadFar } from "./mount/read-ahead.ts";
 import { daemonName } from "./mount/unmount.ts";
-import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
-import type { Serving, ServingEnd, ServingThread, UnservedMount } from "./serving-thread.ts";
-import { startFailure } from "./start-failure.ts";
-import { connectionLives } from "./sys/fuse-control.ts";
-import { closeDescriptor, OpenFlag, openAt, workingDirectory } from "./sys/open.ts";
+import type { LayerDescriptor, OverlayRequest } from "./overlay-request.ts";
+import { serveDirect } from "./serve-direct.ts";
+import type { Serving } from "./serving.ts";
+import { silentKernel, startFailure } from "./start-failure.ts";
+import { closeDescriptor } from "./sys/open.ts";
 import { changeDirectory, raiseDescriptorLimit, setThreadName, setUmask } from "./sys/process.ts";
+import type { CaughtSignals } from "./sys/signals.ts";
 
 export interface MountHost {
   readonly log: Logger;
-  /** Resolves when the mount is to be taken down; at any time. */
-  readonly stop: Promise<string>;
+  readonly signals: CaughtSignals;
+  /** Why the mount is to be taken down, if it is by now. */
+  stopSoFar(): string | undefined;
+  /** Resolves when it is to be taken down, for when this thread attends the mount. */
+  stop(): Promise<string>;
+  /** For when this thread does nothing but serve. @throws Error where no thread can be had */
+  startAttendant(request: AttendRequest): Attendant;
   /** The mount is usable. @throws what makes the mount pointless: it is taken down again */
   onReady(): void;
 }
 
-/** Milliseconds within which each thing that depends on others must have happened. */
-const patience = { ready: 20_000, sync: 20_000, users: 1_000, end: 20_000, cutEnd: 3_000 } as const;
+/** Milliseconds within which libfuse must have made the mount usable. */
+const patience = 20_000;
 
 /** Where a mount is to be made; `device` is undefined for a plain user, for whom fusermount3 opens it. */
 interface Place {
@@ -70,37 +70,98 @@ interface Prepared {
 /**
  * Mounts, and serves until the mount is gone. The process is the mount's afterwards: its umask, working directory and
  * name are changed, and it is expected to exit when this returns.
- * @param thread fresh: it serves this mount alone, or none where another transport is chosen
- * @returns when nothing is mounted any more. The serving thread may be stuck nevertheless: leave by `exitNow`
- * @throws MountError with the sentence for the user; nothing is mounted then. The thread is still there
+ * @returns when nothing is mounted any more. Another thread may end the process before
+ * @throws MountError with the sentence for the user; nothing is mounted then
  */
-export async function runMount(asked: MountPlan, thread: ServingThread, host: MountHost): Promise<void> {
+export async function runMount(asked: MountPlan, host: MountHost): Promise<void> {
   const at = findPlace(asked);
   raiseDescriptorLimit();
   const { plan, prepared } = prepareAsPossible(asked, at, host.log);
-  const readOnly = prepared.upper === undefined;
-  const { live, serve } = await mountBy(plan, at, prepared, thread, host.log);
-  const about = { mountpoint: live.path, transport: plan.transport };
+  const request = overlayRequest(prepared, plan, host.log);
+  await (plan.transport === "fuse-native" && "mountpoint" in at
+    ? runByFuseNative(plan, at, request, host)
+    : runDirectly(plan, at, request, host));
+}
+
+/** Serves on this thread, which does nothing else; another one attends the mount and ends the process. */
+async function runDirectly(
+  plan: MountPlan,
+  at: LiveMount | Place,
+  request: OverlayRequest,
+  host: MountHost,
+): Promise<void> {
+  const { log, signals } = host;
+  const live = "mountpoint" in at ? mountDirectly(at, plan.options, isReadOnly(request)) : at;
   try {
-    setUmask(0);
-    changeDirectory("/");
-    setThreadName(daemonName(live.connection));
-    const serving = serve();
-    await becomeReady(serving, plan, host);
-    readAheadFar(live);
-    host.onReady();
-    host.log.info({ ...about, lowers: prepared.lowers.length, readOnly }, "mounted");
-    const reason = await Promise.race([host.stop, serving.ended]);
-    if (typeof reason === "string") {
-      await takeDown(live, serving, host.log, reason);
-    } else if (reason.failure !== undefined) {
-      host.log.error({ reason: reason.failure.what }, "serving ended by a failure");
-      throw new MountError("internal", `the mount at ${live.path} could not be served any longer: see the log`);
+    becomeDaemonOf(live);
+    const facts = { mountpoint: live.path, transport: plan.transport };
+    const settings = fuseSettings(plan.options);
+    const end = serveDirect({
+      ...{ live, facts, request, settings, signals, log },
+      startAttendant: (what) => host.startAttendant(what),
+      onReady(attendant) {
+        becomeUsable(live, host);
+        attendant.log.info({ ...facts, ...layersOf(request) }, "mounted");
+      },
+    });
+    if (end.kind === "not usable") {
+      checkNotInterrupted(host);
+      throw startFailure(plan.options, end.failure, log);
     }
-    host.log.info(about, "unmounted");
+    log.error({ reason: await end.attendant.lost }, "the thread that attends the mount is lost");
   } finally {
-    await removeRemains(live, host.log);
+    await removeRemains(live, log);
   }
+}
+
+/** libfuse has threads of its own: this one serves between other things, and attends the mount too. */
+async function runByFuseNative(plan: MountPlan, at: Place, request: OverlayRequest, host: MountHost): Promise<void> {
+  const { log } = host;
+  const { mountByFuseNative } = await import("./fuse-native-mount.ts");
+  if (at.device !== undefined) {
+    closeDescriptor(at.device);
+  }
+  const { live, serving } = mountByFuseNative(request, plan, at.mountpoint, isReadOnly(request), log);
+  const facts = { mountpoint: live.path, transport: plan.transport };
+  const stop = host.stop();
+  try {
+    becomeDaemonOf(live);
+    await becomeReady(serving, stop, plan, log);
+    becomeUsable(live, host);
+    log.info({ ...facts, ...layersOf(request) }, "mounted");
+  } catch (error) {
+    await removeRemains(live, log);
+    throw error;
+  }
+  await attendMount({ live, facts, stop, ended: serving.ended }, log);
+}
+
+function becomeDaemonOf(live: LiveMount): void {
+  setUmask(0);
+  changeDirectory("/");
+  setThreadName(daemonName(live.connection));
+}
+
+/** @throws what makes the mount pointless */
+function becomeUsable(live: LiveMount, host: MountHost): void {
+  checkNotInterrupted(host);
+  readAheadFar(live);
+  host.onReady();
+}
+
+function checkNotInterrupted(host: MountHost): void {
+  const reason = host.stopSoFar();
+  if (reason !== undefined) {
+    throw new MountError("refused", `interrupted by ${reason} before the mount was ready`);
+  }
+}
+
+function isReadOnly({ upper }: OverlayRequest): boolean {
+  return upper === undefined;
+}
+
+function layersOf(request: OverlayRequest): object {
+  return { lowers: request.lowers.length, readOnly: isReadOnly(request) };
 }
 
 /** @returns a mount that somebody has made already, or the place for one */
@@ -111,33 +172,6 @@ function findPlace({ transport, mountpoint }: MountPlan): LiveMount | Place {
   }
   checkPrivilege(transport);
   return { mountpoint: findDirectory("mountpoint", mountpoint), device: mayMount() ? openDevice() : undefined };
-}
-
-async function mountBy(
-  plan: MountPlan,
-  at: LiveMount | Place,
-  prepared: Prepared,
-  thread: ServingThread,
-  log: Logger,
-): Promise<UnservedMount> {
-  const request = overlayRequest(prepared, plan, log);
-  const readOnly = prepared.upper === undefined;
-  if (plan.transport === "fuse-native" && "mountpoint" in at) {
-    const { mountByFuseNative } = await import("./fuse-native-mount.ts");
-    if (at.device !== undefined) {
-      closeDescriptor(at.device);
-    }
-    return mountByFuseNative(request, plan, at.mountpoint, readOnly, log);
-  }
-  const live = "mountpoint" in at ? mountDirectly(at, plan.options, readOnly) : at;
-  const settings = fuseSettings(plan.options);
-  return {
-    live,
-    serve() {
-      thread.serve({ ...request, device: live.device, settings, debug: log.debugEnabled }, log);
-      return thread;
-    },
-  };
 }
 
 /** What Veneer itself serves; by the way that this user has. */
@@ -285,84 +319,23 @@ function fuseSettings(options: MountOptions): FuseSettings {
 }
 
 /** @throws MountError where the mount does not become usable */
-async function becomeReady(serving: Serving, plan: MountPlan, host: MountHost): Promise<void> {
+async function becomeReady(serving: Serving, stop: Promise<string>, plan: MountPlan, log: Logger): Promise<void> {
   const first = await Promise.race([
     serving.ready.then(() => "ready" as const),
     serving.ended,
-    host.stop.then((reason) => ({ stopped: reason })),
-    after(patience.ready).then(() => "late" as const),
+    stop.then((reason) => ({ stopped: reason })),
+    after(patience).then(() => "late" as const),
   ]);
   if (first === "ready") {
     return;
   }
   if (first === "late") {
-    throw new MountError("refused", "the kernel did not begin to talk to the daemon: see the kernel's log (dmesg)");
+    throw silentKernel();
   }
   if ("stopped" in first) {
     throw new MountError("refused", `interrupted by ${first.stopped} before the mount was ready`);
   }
-  throw startFailure(plan.options, first.failure, host.log);
-}
-
-/** Unmounts by order: gently if no one uses the mount, else with its data synced and its users cut off. */
-async function takeDown(live: LiveMount, serving: Serving, log: Logger, reason: string): Promise<void> {
-  log.info({ reason }, "unmounting");
-  if ((await unmountLive(live, false)) === "busy") {
-    log.warn({ mountpoint: live.path }, "the mount is busy: it is synced and detached");
-    await syncMount(live, log);
-    await unmountLive(live, true);
-  }
-  let end = await endWithin(serving, patience.users);
-  if (end === undefined) {
-    log.warn({}, "the mount still has users, or copies elsewhere: they are cut off");
-    end = await endWithin(serving, cutConnection(live) ? patience.end : patience.cutEnd);
-  }
-  if (end?.failure !== undefined) {
-    log.error({ reason: end.failure.what }, "serving ended by a failure");
-  }
-}
-
-/** How serving ended; undefined if it goes on after so many milliseconds. */
-function endWithin(serving: Serving, milliseconds: number): Promise<ServingEnd | undefined> {
-  return Promise.race([serving.ended, after(milliseconds)]);
-}
-
-/**
- * syncfs(2) through the mount, so that pages dirtied by mmap reach the upper. By a process, as this call waits for
- * the serving thread: it must not take the main thread with it.
- */
-async function syncMount(live: LiveMount, log: Logger): Promise<void> {
-  const path = findLiveMount(live)?.mountpoint;
-  if (path === undefined) {
-    return;
-  }
-  const { spawn } = await import("node:child_process");
-  const root = openAt(workingDirectory, path, OpenFlag.path | OpenFlag.directory);
-  const child = spawn("sync", ["-f", "/proc/self/fd/3"], {
-    stdio: ["ignore", "ignore", "ignore", root],
-    timeout: patience.sync,
-    killSignal: "SIGKILL",
-  });
-  const failure = await new Promise<string | undefined>((resolve) => {
-    child.on("error", (error) => resolve(error.message));
-    child.on("exit", (code, signal) => resolve(code === 0 ? undefined : `sync -f ended with ${signal ?? code}`));
-  });
-  closeDescriptor(root);
-  if (failure !== undefined) {
-    log.error({ failure }, "the mount could not be synced before it was detached");
-  }
-}
-
-/** After an abort the mount is still in the tree, dead; after a failure it is there and not served. */
-async function removeRemains(live: LiveMount, log: Logger): Promise<void> {
-  try {
-    await unmountLive(live, true);
-    if (!connectionLives(live.device)) {
-      unmountDead(live);
-    }
-  } catch (error) {
-    log.error({ error }, "the mount could not be taken away");
-  }
+  throw startFailure(plan.options, first.failure, log);
 }
 
 function after(milliseconds: number): Promise<undefined> {

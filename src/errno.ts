@@ -36,6 +36,7 @@ export const Errno = {
   ENOTEMPTY: 39,
   ELOOP: 40,
   ENODATA: 61,
+  ETIME: 62,
   EPROTO: 71,
   EOVERFLOW: 75,
   EILSEQ: 84,

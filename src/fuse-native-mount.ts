@@ -4,11 +4,11 @@ import { createRequire } from "node:module";
 import type { Logger } from "./log.ts";
 import type { FoundDirectory } from "./mount/directories.ts";
 import { flagsBesideLibfuse, libfuseOptions } from "./mount/libfuse-options.ts";
-import { adoptMount, labelsFor } from "./mount/mount-direct.ts";
+import { adoptMount, type LiveMount, labelsFor } from "./mount/mount-direct.ts";
 import { MountError } from "./mount/mount-error.ts";
 import type { MountPlan } from "./mount/plan.ts";
-import type { OverlayRequest } from "./serve-messages.ts";
-import type { ServingEnd, UnservedMount } from "./serving-thread.ts";
+import type { OverlayRequest } from "./overlay-request.ts";
+import type { Serving, ServingEnd } from "./serving.ts";
 import { startFailure } from "./start-failure.ts";
 import { mount } from "./sys/mount.ts";
 import { closeDescriptor, descriptorPath, duplicate, OpenFlag, openAt, workingDirectory } from "./sys/open.ts";
@@ -25,7 +25,7 @@ export function mountByFuseNative(
   at: FoundDirectory,
   readOnly: boolean,
   log: Logger,
-): UnservedMount {
+): { readonly live: LiveMount; readonly serving: Serving } {
   const { code, addon } = load();
   let ready = (): void => undefined;
   let end = (_: ServingEnd): void => undefined;
@@ -64,7 +64,7 @@ export function mountByFuseNative(
   if (flags !== 0) {
     mount("none", live.path, "none", flags, "");
   }
-  return { live, serve: () => serving };
+  return { live, serving };
 }
 
 function load(): { code: ServingCode; addon: ReturnType<ServingCode["load"]> } {

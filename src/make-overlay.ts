@@ -1,4 +1,4 @@
-/** The overlay over layers that the main thread has opened, for whichever thread serves it. */
+/** The overlay over layers that are open, for whichever transport serves it. */
 import type { BackingFiles } from "./contract/backing.ts";
 import type { Filesystem } from "./contract/filesystem.ts";
 import type { Notifier } from "./contract/notifier.ts";
@@ -10,7 +10,7 @@ import { OverriddenLayer, OverriddenUpper } from "./layer/overridden-layer.ts";
 import { overrideXattrOf, requireOverrideXattr } from "./layer/override-value.ts";
 import type { Logger } from "./log.ts";
 import { OverlayFilesystem } from "./overlay/filesystem.ts";
-import type { LayerDescriptor, OverlayRequest } from "./serve-messages.ts";
+import type { LayerDescriptor, OverlayRequest } from "./overlay-request.ts";
 import { collectGarbage } from "./sys/memory.ts";
 import { ownIds } from "./sys/process.ts";
 import { PresentedFilesystem } from "./view/presented-filesystem.ts";

@@ -8,7 +8,7 @@ import { type Addon, loadAddon } from "./fuse-native/addon.ts";
 import { NativeServer } from "./fuse-native/server.ts";
 import type { Logger } from "./log.ts";
 import { makeOverlay } from "./make-overlay.ts";
-import type { OverlayRequest } from "./serve-messages.ts";
+import type { OverlayRequest } from "./overlay-request.ts";
 import { runJob } from "./sys/jobs.ts";
 
 export interface Events {

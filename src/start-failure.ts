@@ -3,7 +3,7 @@ import { Errno, errnoName } from "./errno.ts";
 import type { Logger } from "./log.ts";
 import { MountError } from "./mount/mount-error.ts";
 import type { MountOptions } from "./mount/options.ts";
-import type { ServingEnd } from "./serving-thread.ts";
+import type { ServingEnd } from "./serving.ts";
 
 /** @param failure undefined: serving ended because the mount went */
 export function startFailure({ upper, work }: MountOptions, failure: ServingEnd["failure"], log: Logger): MountError {
@@ -13,6 +13,8 @@ export function startFailure({ upper, work }: MountOptions, failure: ServingEnd[
   log.error({ reason: failure.what }, "the mount could not be served");
   const what = failure.what.split("\n", 1)[0]?.replace(/^\w*Error: |: E[A-Z0-9]+$/g, "");
   switch (failure.code) {
+    case Errno.ETIME:
+      return silentKernel();
     case undefined:
       return new MountError("internal", `the mount could not be served (${what})`);
     case Errno.EROFS:
@@ -25,4 +27,9 @@ export function startFailure({ upper, work }: MountOptions, failure: ServingEnd[
     default:
       return new MountError("layer", `the layers could not be set up, ${errnoName(failure.code)} (${what})`);
   }
+}
+
+/** The mount was made, and its first message does not come. */
+export function silentKernel(): MountError {
+  return new MountError("refused", "the kernel did not begin to talk to the daemon: see the kernel's log (dmesg)");
 }

@@ -5,9 +5,13 @@
  */
 import { closeSync, writeSync } from "node:fs";
 import { namedDescriptor } from "../mount/given-mount.ts";
-import { ServingThread } from "../serving-thread.ts";
+import { exitNow } from "../sys/exit.ts";
+import { replaceDescriptor } from "../sys/open.ts";
 import { descriptorsSharedWith } from "../sys/proc.ts";
+import { startSession } from "../sys/process.ts";
+import { parseCommandLine } from "./command-line.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
+import { serveMount } from "./serve.ts";
 import { argumentBytes, printSentence } from "./terminal.ts";
 
 /** On /dev/null from the start. */
@@ -31,18 +35,14 @@ function closeInherited(shell: number, args: readonly string[]): void {
   }
 }
 
-async function run(args: readonly string[], thread: ServingThread): Promise<Outcome | "foreground"> {
-  const { parseCommandLine } = await import("./command-line.ts");
+async function run(args: readonly string[]): Promise<Outcome | "foreground"> {
   // The version is printed by main.ts.
   const command = parseCommandLine(args, "");
   if (command.kind !== "mount" || command.foreground) {
     return "foreground";
   }
-  const { replaceDescriptor } = await import("../sys/open.ts");
-  const { startSession } = await import("../sys/process.ts");
-  const { serveMount } = await import("./serve.ts");
   startSession();
-  return serveMount(command, thread, () => {
+  return serveMount(command, () => {
     replaceDescriptor(2, nowhere);
     answer("0");
     // The shell waits for the end of the pipe.
@@ -51,12 +51,9 @@ async function run(args: readonly string[], thread: ServingThread): Promise<Outc
 }
 
 async function main(): Promise<void> {
-  // Before everything else: the thread starts while all the rest is loaded and the arguments are read.
-  const thread = new ServingThread();
   const [shell, ...args] = argumentBytes();
   closeInherited(Number(shell), args);
-  const outcome = await run(args, thread).catch(outcomeOf);
-  const { exitNow } = await import("../sys/exit.ts");
+  const outcome = await run(args).catch(outcomeOf);
   if (outcome === "foreground") {
     answer(outcome);
     exitNow(0);

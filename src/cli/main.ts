@@ -30,10 +30,8 @@ async function run(command: CliCommand): Promise<Outcome> {
 }
 
 async function mountHere(command: MountCommand): Promise<Outcome> {
-  const { ServingThread } = await import("../serving-thread.ts");
-  const thread = new ServingThread();
   const { serveMount } = await import("./serve.ts");
-  return serveMount(command, thread, () => undefined);
+  return serveMount(command, () => undefined);
 }
 
 /** bin/veneer leaves a mount in the background to us when its daemon was killed: that can't undo what it did. */
@@ -65,7 +63,7 @@ async function main(): Promise<void> {
     printSentence(outcome.sentence);
   }
   if (command?.kind === "mount") {
-    // The serving thread may be stuck.
+    // Other threads may be stuck.
     const { exitNow } = await import("../sys/exit.ts");
     exitNow(outcome.exitCode);
   }

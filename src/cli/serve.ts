@@ -1,34 +1,41 @@
 /** Runs a mount in this process, from the checks to its end: for the foreground and for the daemon alike. */
 import { openSync } from "node:fs";
+import { Attendant } from "../attendant.ts";
 import { runMount } from "../daemon.ts";
 import type { Logger } from "../log.ts";
 import { MountError } from "../mount/mount-error.ts";
 import { type MountPlan, withoutTrustedXattrs } from "../mount/plan.ts";
-import type { ServingThread } from "../serving-thread.ts";
 import { Capability, hasInitialCapability } from "../sys/process.ts";
-import { SyslogPriority, writeSyslog } from "../sys/syslog.ts";
+import { catchSignals } from "../sys/signals.ts";
+import { type AttendantHost, makeHostLogger } from "./attendant-host.ts";
 import type { MountCommand } from "./command-line.ts";
-import { type LogSink, makeLogger } from "./logger.ts";
 import { done, type Outcome, outcomeOf } from "./outcome.ts";
+import { caughtNames, stopSignal, stopSoFar } from "./stop-signal.ts";
 import { printSentence } from "./terminal.ts";
 
 /**
- * @param thread started by the caller before this file was loaded, as both take their time
  * @param onReady called when the mount is usable; what it throws takes the mount down again
- * @returns when the mount is gone
+ * @returns when the mount is gone, or could not be made. Another thread may end the process before
  */
-export async function serveMount(command: MountCommand, thread: ServingThread, onReady: () => void): Promise<Outcome> {
+export async function serveMount(command: MountCommand, onReady: () => void): Promise<Outcome> {
+  const { foreground } = command;
   let log: Logger | undefined;
   let isReady = false;
   try {
-    log = makeLogger(command.logLevel, openSink(command));
+    const host = attendantHost(command);
+    log = makeHostLogger(host);
+    const logger = log;
+    const signals = catchSignals(caughtNames);
     const plan = settledPlan(command.plan);
     for (const remark of plan.remarks) {
       printSentence(remark);
     }
-    await runMount(plan, thread, {
+    await runMount(plan, {
       log,
-      stop: stopSignal(command.foreground, log),
+      signals,
+      stopSoFar: () => stopSoFar(signals, foreground),
+      stop: () => stopSignal(signals, foreground, logger),
+      startAttendant: (request) => new Attendant("attendant-thread.js", request, host, logger.debugEnabled),
       onReady: () => {
         onReady();
         isReady = true;
@@ -38,7 +45,7 @@ export async function serveMount(command: MountCommand, thread: ServingThread, o
   } catch (error) {
     const outcome = outcomeOf(error);
     // Else the caller gets the sentence, and that is enough.
-    if (command.logFile !== undefined || (isReady && !command.foreground)) {
+    if (command.logFile !== undefined || (isReady && !foreground)) {
       log?.error({ error }, outcome.sentence ?? "");
     }
     return outcome;
@@ -50,17 +57,9 @@ function settledPlan(plan: MountPlan): MountPlan {
   return hasInitialCapability(Capability.sysAdmin) ? plan : withoutTrustedXattrs(plan);
 }
 
-function openSink({ logFile, foreground }: MountCommand): LogSink {
-  if (logFile !== undefined) {
-    return { kind: "descriptor", fd: openLogFile(logFile) };
-  }
-  if (foreground) {
-    return { kind: "descriptor", fd: 2 };
-  }
-  return {
-    kind: "syslog",
-    write: (severity, line) => writeSyslog(severity === "error" ? SyslogPriority.error : SyslogPriority.warning, line),
-  };
+function attendantHost({ logLevel, logFile, foreground }: MountCommand): AttendantHost {
+  const logDescriptor = logFile === undefined ? (foreground ? 2 : undefined) : openLogFile(logFile);
+  return { logLevel, logDescriptor, foreground, logsApart: logFile !== undefined || !foreground };
 }
 
 function openLogFile(path: string): number {
@@ -72,17 +71,4 @@ function openLogFile(path: string): number {
       cause: error,
     });
   }
-}
-
-/** Resolves with the name of the first signal that asks for the end; later ones change nothing. */
-function stopSignal(foreground: boolean, log: Logger): Promise<string> {
-  return new Promise((resolve) => {
-    process.on("SIGTERM", resolve);
-    process.on("SIGINT", resolve);
-    process.on("SIGHUP", foreground ? resolve : () => log.debug({}, "SIGHUP has no meaning for a daemon"));
-    process.on("uncaughtException", (error) => {
-      log.error({ error }, "something unforeseen went wrong: the mount is taken down");
-      resolve("an unforeseen error");
-    });
-  });
 }

@@ -34,6 +34,8 @@ import { CoreTurn, turnSize } from "./turn.ts";
 export interface SessionOptions {
   /** Descriptor of /dev/fuse that the mount was made with; stays the caller's to close. */
   readonly device: number;
+  /** The first message must come within so many milliseconds, unless this descriptor becomes readable before. */
+  readonly start: { readonly silence: number; readonly interruption: number };
   makeFilesystem(jobs: JobRunner, notifier: Notifier, backing: BackingFiles): Filesystem;
   readonly settings: FuseSettings;
   readonly log: Logger;
@@ -60,7 +62,8 @@ const readAgain: readonly number[] = [-Errno.EINTR, -Errno.EAGAIN, -Errno.ENOENT
 
 /**
  * Serves a mount until it is gone, then destroys the file system. Blocks the thread it is called on.
- * Throws what makeFilesystem throws; FsError EPROTO where the kernel is too old, or the errno of a device that can't be read.
+ * Throws what makeFilesystem throws; FsError EPROTO where the kernel is too old, ETIME or EINTR where its first message does not come in
+ * time, or the errno of a device that can't be read.
  */
 export function serve(options: SessionOptions): void {
   const session = new Session(options);
@@ -127,6 +130,7 @@ class Session {
   /** Answers INIT. Undefined: the mount went before it came. */
   #handshake(): Connection | undefined {
     for (;;) {
+      this.#awaitFirst();
       const length = this.#read();
       if (length === undefined) {
         return undefined;
@@ -155,6 +159,14 @@ class Session {
       }
       this.#log.debug(connection, "INIT answered");
       return connection;
+    }
+  }
+
+  #awaitFirst(): void {
+    const { silence, interruption } = this.#options.start;
+    const ready = pollTwo(this.#device, interruption, silence);
+    if (ready === 0 || ready === Ready.second) {
+      throw new FsError(ready === 0 ? Errno.ETIME : Errno.EINTR, "wait for the kernel's first message");
     }
   }
 

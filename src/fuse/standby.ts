@@ -66,7 +66,7 @@ export class Standby {
     }
   }
 
-  /** Lets the loop of the main thread turn now and then. */
+  /** Lets the loop of this thread turn now and then. */
   #serve(request: RequestReader): void {
     const end = performance.now() + period.rest;
     let gone = false;

@@ -1,5 +1,5 @@
 /**
- * Who may read the device: the core, or, while one call keeps the core for long, the standby on the main thread. A few words of
+ * Who may read the device: the core, or, while one call keeps the core for long, the standby on another thread. A few words of
  * memory that both threads share.
  */
 

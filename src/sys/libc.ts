@@ -4,35 +4,26 @@
  *
  * Each thread loads a copy of its own, so nothing here is shared between threads but the process itself.
  */
-import { createRequire } from "node:module";
 import { endianness } from "node:os";
-import type Koffi from "koffi";
 import { Errno, FsError } from "../errno.ts";
 import { writeLatin1 } from "../latin1.ts";
+import { loadKoffi } from "./koffi.ts";
 
 /** An address in this process, as a number (user space ends far below 2^53). */
 export type Address = number;
 
-const require = createRequire(import.meta.filename);
 const koffi = loadKoffi();
 const library = koffi.load("libc.so.6");
-
-/** The native part alone where it lies in its usual place: what is around it takes longer to look for it than to load it. */
-function loadKoffi(): typeof Koffi {
-  try {
-    return require(`@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
-  } catch {
-    return require("koffi");
-  }
-}
+/** Node itself, with the libuv that it has. */
+export const program = koffi.load(null);
 
 /**
  * A function of the C library by its C prototype. Pointers into `scratch` are declared as intptr_t, which is
  * cheaper than a Buffer for each call; memory of others is declared as void* and passed as a Buffer.
  * The Linux ABIs of x86_64 and aarch64 pass variadic arguments as others, so variadic functions are declared plainly.
  */
-export function declare<Signature extends (...args: never[]) => unknown>(prototype: string): Signature {
-  return library.func(prototype) as unknown as Signature;
+export function declare<Signature extends (...args: never[]) => unknown>(prototype: string, from = library): Signature {
+  return from.func(prototype) as unknown as Signature;
 }
 
 /**
@@ -40,8 +31,9 @@ export function declare<Signature extends (...args: never[]) => unknown>(prototy
  */
 export function declareAside<Args extends unknown[]>(
   prototype: string,
+  from = library,
 ): (...argsAndDone: [...args: Args, done: (result: number) => void]) => void {
-  const call = library.func(prototype);
+  const call = from.func(prototype);
   return (...all) => {
     const done = all.pop() as (result: number) => void;
     call.async(...all, (_: unknown, result: number) => done(result));

@@ -62,8 +62,9 @@ export const areas: Readonly<Record<string, Area>> = {
   },
   composition: {
     holds: [
-      ...["load.ts", "daemon.ts", "start-failure.ts", "serving-thread.ts", "serve-messages.ts", "serve-mount.ts"],
-      ...["make-overlay.ts", "io-thread.ts", "fuse-native-mount.ts", "serve-fuse-native.ts"],
+      ...["load.ts", "built-code.ts", "daemon.ts", "start-failure.ts", "serving.ts", "serve-direct.ts"],
+      ...["attendant.ts", "attend-messages.ts", "attend.ts", "describe.ts", "overlay-request.ts", "make-overlay.ts"],
+      ...["io-thread.ts", "fuse-native-mount.ts", "serve-fuse-native.ts"],
     ],
     mayImport: ["base", "contract", "sys", "fuse", "fuse-native", "layer", "overlay", "view", "mount"],
     packages: [
@@ -79,7 +80,7 @@ export const areas: Readonly<Record<string, Area>> = {
   cli: {
     holds: "folder",
     mayImport: ["base", "contract", "sys", "fuse", "layer", "overlay", "view", "mount", "composition"],
-    packages: ["commander", "pino", "node:fs", "node:module", "node:path"],
+    packages: ["commander", "pino", "node:fs", "node:module", "node:path", "node:worker_threads"],
   },
 };
 

@@ -23,7 +23,7 @@ afterEach(() => stand.remove());
 
 it("V8 takes all caches", async () => {
   const names = readdirSync(join(root, "dist")).filter((name) => name.endsWith(".cache"));
-  expect(names.sort()).toEqual(["daemon-process.cache", "main.cache", "serve-mount.cache"]);
+  expect(names.sort()).toEqual(["attendant-thread.cache", "daemon-process.cache", "main.cache"]);
   const script = `
     const { readFileSync } = require("node:fs");
     for (const file of process.argv.slice(1)) {

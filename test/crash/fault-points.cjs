@@ -65,7 +65,7 @@ function wrap(library) {
       if (!isKnown(name)) {
         throw new Error(`the C function ${name} is not in test/crash/system-calls.cjs`);
       }
-      return (...args) => {
+      const call = (...args) => {
         const kind = kindOf(name, args);
         const refused = kind === undefined ? 0 : refusal(kind, args);
         if (refused !== 0) {
@@ -74,11 +74,14 @@ function wrap(library) {
         }
         return kind === undefined ? real(...args) : intercept(kind, real, args);
       };
+      // Made aside by a thread that serves nothing.
+      call.async = real.async;
+      return call;
     },
   };
 }
 
-/** The serving thread's table of nodes shows itself when it is first used. */
+/** The core's table of nodes shows itself when it is first used. */
 function watchNodes({ NodeTable }) {
   const get = NodeTable.prototype.get;
   NodeTable.prototype.get = function (id) {
@@ -87,12 +90,12 @@ function watchNodes({ NodeTable }) {
   };
 }
 
-/** Has the code of the serving thread hand out its table, which nothing outside it could get at. */
+/** Has the code of the daemon hand out its table, which nothing outside it could get at. */
 function openTable() {
   globalThis.veneerWatchNodes = watchNodes;
   vm.Script = class extends vm.Script {
     constructor(source, options) {
-      if (options?.filename?.endsWith("/serve-mount.js")) {
+      if (options?.filename?.endsWith("/daemon-process.js")) {
         super(source.replace(/\}\)\s*$/, "veneerWatchNodes({ NodeTable });\n})"), { filename: options.filename });
       } else {
         super(source, options);

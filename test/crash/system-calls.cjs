@@ -33,9 +33,12 @@ const mutating = new Set([
 ]);
 
 const harmless = new Set([
+  "_ZN2v82V818SetFlagsFromStringEPKc",
   "_exit",
+  "calloc",
   "chdir",
   "close",
+  "dlsym",
   "dup3",
   "fcntl",
   "flock",
@@ -56,6 +59,7 @@ const harmless = new Set([
   "pread",
   "preadv2",
   "prlimit",
+  "pthread_sigmask",
   "read",
   "readlinkat",
   "recvmsg",
@@ -69,6 +73,16 @@ const harmless = new Set([
   "syslog",
   "umask",
   "umount2",
+  // Signals, and loops of libuv that know of nothing else.
+  "uv_backend_fd",
+  "uv_handle_get_data",
+  "uv_handle_set_data",
+  "uv_handle_size",
+  "uv_loop_init",
+  "uv_loop_size",
+  "uv_run",
+  "uv_signal_init",
+  "uv_signal_start",
   "write",
 ]);
 

@@ -77,6 +77,7 @@ export function runInMount(
     serve({
       device,
       makeFilesystem,
+      start: { silence: 10_000, interruption: -1 },
       settings: { ...defaultFuseSettings, ...settings },
       log,
       runJob,
