@@ -164,7 +164,10 @@ class Session {
 
   #awaitFirst(): void {
     const { silence, interruption } = this.#options.start;
-    const ready = pollTwo(this.#device, interruption, silence);
+    let ready: number;
+    do {
+      ready = pollTwo(this.#device, interruption, silence);
+    } while (ready === -Errno.EINTR);
     if (ready === 0 || ready === Ready.second) {
       throw new FsError(ready === 0 ? Errno.ETIME : Errno.EINTR, "wait for the kernel's first message");
     }

@@ -57,6 +57,8 @@ export function catchSignals(names: readonly SignalName[]): CaughtSignals {
     check(signalStart(handle, note, constants.signals[name]));
     return { name, handle };
   });
+  // What a loop waits for it tells the kernel when it runs, and that makes its descriptor readable.
+  runLoop(loop, RunMode.noWait);
   return { loop, handles };
 }
 

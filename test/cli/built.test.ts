@@ -67,3 +67,15 @@ it("a mount goes on when dist is gone, I/O threads included", async () => {
   expect(await stand.veneer("umount", "mnt")).toEqual(success);
   expect(readFileSync(join(stand.path, "log"), "utf8")).not.toMatch(/"level":"(warn|error)"/);
 });
+
+it("a mount whose attendant fails is served, ends when it is unmounted, and says so", async () => {
+  writeFileSync(join(copy, "dist/attendant-thread.js"), '(function () { throw new Error("spoilt"); })');
+  const options = "lowerdir=lower,upperdir=upper,workdir=work";
+  expect(await stand.run(join(copy, "bin/veneer"), "-o", options, "--log-file", "log", "mnt")).toEqual(success);
+  expect(await stand.shell("echo x >mnt/new && cat mnt/file upper/new && umount mnt")).toEqual({
+    ...success,
+    stdout: "from the lower\nx\n",
+  });
+  expect(await stand.processesAfter(10_000)).toEqual([]);
+  expect(readFileSync(join(stand.path, "log"), "utf8")).toMatch(/spoilt.*attends the mount is lost/);
+});

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Descriptors, descriptorsOf, Stand, veneerProgram } from "./stand.ts";
+import { type Descriptors, descriptorsOf, pause, Stand, veneerProgram } from "./stand.ts";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 const success = { status: 0, stdout: "", stderr: "" };
@@ -168,6 +168,37 @@ describe("a mountpoint /dev/fd/N, which is the /dev/fuse of a mount that is ther
     const line = `python3 ${script} 5 mnt "$V" -f -o ${layers} /dev/fd/5 2>log & until [ -e mnt/file ]; do sleep 0.05; done; umount mnt; wait $!; echo $?`;
     expect(await stand.shell(line)).toEqual({ ...success, stdout: "0\n" });
   });
+
+  it.each(["SIGTERM", "SIGINT"] as const)(
+    "is unmounted by %s while the kernel has yet to speak, and the command fails",
+    async (signal) => {
+      const running = stand.run(
+        "env",
+        "FIRST_MESSAGE=taken",
+        "python3",
+        script,
+        "5",
+        "mnt",
+        veneerProgram,
+        "-o",
+        layers,
+        "/dev/fd/5",
+      );
+      let daemon: number | undefined;
+      while (daemon === undefined) {
+        await pause(20);
+        daemon = stand.daemon();
+      }
+      process.kill(daemon, signal);
+      expect(await running).toEqual({
+        status: 38,
+        stdout: "",
+        stderr: `veneer: interrupted by ${signal} before the mount was ready\n`,
+      });
+      expect(stand.mounts()).toEqual([]);
+      expect(await stand.processesAfter(5_000)).toEqual([]);
+    },
+  );
 
   it("by mount.fuse3 -o drop_privileges: the daemon has none", async () => {
     symlinkSync(veneerProgram, join(stand.path, "veneer"));

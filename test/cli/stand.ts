@@ -1,4 +1,5 @@
 /** A scratch directory with layers, and the command run over it; every process that comes of it bears a mark. */
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -62,6 +63,13 @@ export class Stand {
     return readdirSync("/proc")
       .filter((entry) => /^\d+$/.test(entry) && this.#isMarked(entry))
       .map(Number);
+  }
+
+  /** The one of them that is the daemon of a mount by its name, also where the mount is not usable yet. */
+  daemon(): number | undefined {
+    const names = spawnSync("ps", ["-A", "-o", "pid=,comm="], { encoding: "latin1" }).stdout.split("\n");
+    const daemons = names.filter((line) => / veneer-\d+$/.test(line)).map((line) => Number.parseInt(line, 10));
+    return this.processes().find((pid) => daemons.includes(pid));
   }
 
   onlyProcess(): number {

@@ -8,14 +8,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Filesystem } from "../../src/contract/filesystem.ts";
 import type { JobRunner } from "../../src/contract/slow.ts";
-import { serve } from "../../src/fuse/session.ts";
+import { FsError } from "../../src/errno.ts";
+import { type SessionOptions, serve } from "../../src/fuse/session.ts";
 import { defaultFuseSettings, type FuseSettings } from "../../src/fuse/settings.ts";
 import type { Logger } from "../../src/log.ts";
-import { openFuseDevice } from "../../src/sys/device.ts";
+import { openFuseDevice, readRequest } from "../../src/sys/device.ts";
 import { runJob } from "../../src/sys/jobs.ts";
 import { mount } from "../../src/sys/mount.ts";
 import { closeDescriptor } from "../../src/sys/open.ts";
 import { isBeingKilled } from "../../src/sys/proc.ts";
+import { MemoryFilesystem } from "./memory-filesystem.ts";
 
 export interface LogLine {
   readonly level: string;
@@ -49,6 +51,49 @@ export interface MountedOptions {
 
 const builtThread = join(import.meta.dirname, "../../dist/io-thread.js");
 
+interface MountedDevice {
+  readonly device: number;
+  readonly mountpoint: string;
+  readonly scratch: string;
+}
+
+/** Calls with a fresh mount that nobody serves yet; afterwards it is gone. */
+function withMount<T>(use: (mounted: MountedDevice) => T): T {
+  const scratch = mkdtempSync(join(tmpdir(), "veneer-fuse-"));
+  const mountpoint = join(scratch, "mnt");
+  mkdirSync(mountpoint);
+  const device = openFuseDevice();
+  try {
+    const options = `fd=${device},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other`;
+    mount("memory", mountpoint, "fuse.memory", 0, options);
+    return use({ device, mountpoint, scratch });
+  } finally {
+    closeDescriptor(device);
+    execFileSync("bash", ["-c", `umount -l ${mountpoint} 2>/dev/null; true`]);
+    rmSync(scratch, { recursive: true });
+  }
+}
+
+/** The errno with which serving ends where the kernel's first message has gone elsewhere. */
+export function startWithoutFirstMessage(start: SessionOptions["start"]): number | undefined {
+  return withMount(({ device }) => {
+    readRequest(device, Buffer.alloc(1 << 20));
+    try {
+      serve({
+        ...{ device, start, runJob, isBeingKilled },
+        makeFilesystem: () => new MemoryFilesystem(),
+        settings: defaultFuseSettings,
+        log: recordingLog(false).log,
+        ioThreadFile: builtThread,
+        onReady: () => undefined,
+      });
+    } catch (error) {
+      return error instanceof FsError ? error.code : undefined;
+    }
+    return undefined;
+  });
+}
+
 /** Runs a bash script in a fresh mount (its working directory) of what `makeFilesystem` makes. */
 export function runInMount(
   makeFilesystem: (jobs: JobRunner) => Filesystem,
@@ -58,16 +103,10 @@ export function runInMount(
   if (!existsSync(builtThread)) {
     throw new Error("I/O threads run built code: npm run build comes before these tests");
   }
-  const scratch = mkdtempSync(join(tmpdir(), "veneer-fuse-"));
-  const mountpoint = join(scratch, "mnt");
-  const files = { script: join(scratch, "script"), output: join(scratch, "output") };
-  mkdirSync(mountpoint);
-  writeFileSync(files.script, `cd ${mountpoint}\n${script}\n`);
   const { log, lines } = recordingLog(debug);
-  const device = openFuseDevice();
-  try {
-    const options = `fd=${device},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other`;
-    mount("memory", mountpoint, "fuse.memory", 0, options);
+  return withMount(({ device, mountpoint, scratch }) => {
+    const files = { script: join(scratch, "script"), output: join(scratch, "output") };
+    writeFileSync(files.script, `cd ${mountpoint}\n${script}\n`);
     // Its own session: a signal for the test run must not leave the mount behind.
     const limits = `exec >${files.output} 2>&1; timeout -k 1 ${seconds} bash ${files.script}; echo "exit $?"`;
     spawn("bash", ["-c", `${limits}; cd /; umount ${mountpoint} || umount -l ${mountpoint}`], {
@@ -86,9 +125,5 @@ export function runInMount(
       onReady: () => undefined,
     });
     return { output: readFileSync(files.output, "latin1"), lines };
-  } finally {
-    closeDescriptor(device);
-    execFileSync("bash", ["-c", `umount -l ${mountpoint} 2>/dev/null; true`]);
-    rmSync(scratch, { recursive: true });
-  }
+  });
 }

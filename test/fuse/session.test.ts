@@ -1,7 +1,9 @@
 /** The whole transport on a real mount of a file system in memory. */
 import { expect, test } from "vitest";
+import { Errno } from "../../src/errno.ts";
+import { makePipe, writePipe } from "../../src/sys/device.ts";
 import { MemoryFilesystem } from "./memory-filesystem.ts";
-import { runInMount } from "./mounted.ts";
+import { runInMount, startWithoutFirstMessage } from "./mounted.ts";
 
 test("names, files and attributes work as in any directory", () => {
   const filesystem = new MemoryFilesystem();
@@ -223,4 +225,11 @@ test("the session ends when its connection is aborted", () => {
   expect(filesystem.child(1, "f").data.toString()).toBe("kept\n");
   expect(filesystem.destroyed).toBe(true);
   expect(lines).toEqual([]);
+});
+
+test("a kernel that says nothing is not waited for for ever, nor where there is something else to hear", () => {
+  const { readFd, writeFd } = makePipe();
+  expect(startWithoutFirstMessage({ silence: 100, interruption: readFd })).toBe(Errno.ETIME);
+  writePipe(writeFd, Buffer.from("x"), 1);
+  expect(startWithoutFirstMessage({ silence: 10_000, interruption: readFd })).toBe(Errno.EINTR);
 });

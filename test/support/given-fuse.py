@@ -1,6 +1,8 @@
 """Opens /dev/fuse as descriptor N, mounts it at MOUNTPOINT, and becomes COMMAND, which inherits it.
 
 usage: given-fuse.py N MOUNTPOINT COMMAND...    without a mountpoint ("") nothing is mounted
+
+With FIRST_MESSAGE=taken in the environment the kernel's first message is read, so that it never comes to the command.
 """
 
 import ctypes
@@ -19,4 +21,6 @@ if mountpoint:
     data = f"fd={number},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
     if libc.mount(b"given", mountpoint.encode(), b"fuse.veneer", 0, data) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+if os.environ.get("FIRST_MESSAGE") == "taken":
+    os.read(number, 1 << 20)
 os.execvp(command[0], command)
