@@ -10,6 +10,8 @@ export const help = `Usage: npm run bench -- [OPTION]...   (as root; bench/READM
   --fuse-overlayfs [NAME=]PROGRAM   another fuse-overlayfs, beside or (without NAME) instead of the one in the PATH;
                                     may be repeated
   --unionfs-fuse [NAME=]PROGRAM     the same for unionfs-fuse
+  --rehearse                        each daemon has done all things by the thousand before: what it takes then is not what
+                                    compiling its code takes; but for read-only mounts, and mounting itself
   --scratch DIR                     where images of file systems are made (/var/tmp)
   --smoke                           small sizes and one round: shows that everything runs, measures nothing of worth
   --json FILE, --svg FILE, --markdown FILE   write the results there
@@ -27,6 +29,7 @@ export type Order =
       readonly peers: readonly Peer[];
       readonly scratch: string;
       readonly smoke: boolean;
+      readonly rehearse: boolean;
       readonly json: string | undefined;
       readonly svg: string | undefined;
       readonly markdown: string | undefined;
@@ -48,6 +51,7 @@ export function readArguments(argv: readonly string[]): Order {
       "unionfs-fuse": { type: "string", multiple: true, default: [] },
       scratch: { type: "string", default: "/var/tmp" },
       smoke: { type: "boolean", default: false },
+      rehearse: { type: "boolean", default: false },
       json: { type: "string" },
       svg: { type: "string" },
       markdown: { type: "string" },
@@ -90,16 +94,17 @@ export function readArguments(argv: readonly string[]): Order {
   const command = [
     ...["npm run bench -- --rounds", String(rounds)],
     ...(values.smoke ? ["--smoke"] : []),
+    ...(values.rehearse ? ["--rehearse"] : []),
     ...(values.only === undefined ? [] : [`--only '${values.only}'`]),
     ...(values.peers === undefined ? [] : [`--peers ${values.peers}`]),
     ...others.veneer.map(([name, options]) => `--veneer ${name}=${options}`),
     ...others["fuse-overlayfs"].map(([name]) => `--fuse-overlayfs ${name}=PROGRAM`),
     ...others["unionfs-fuse"].map(([name]) => `--unionfs-fuse ${name}=PROGRAM`),
   ].join(" ");
-  const { scratch, smoke, json, svg, markdown } = values;
+  const { scratch, smoke, rehearse, json, svg, markdown } = values;
   const peers = [...all.values()].filter(({ name }) => wanted.includes(name));
   const only = new RegExp(values.only ?? "");
-  return { kind: "measure", rounds, only, peers, scratch, smoke, json, svg, markdown, command };
+  return { kind: "measure", rounds, only, peers, scratch, smoke, rehearse, json, svg, markdown, command };
 }
 
 /** `NAME=VALUE`, or a VALUE that goes by the usual name. A path may have a `=` in it, a name has no `/`. */

@@ -3,11 +3,40 @@
 What one returns are the seconds that count, where these are not all that it took.
 """
 import os
+import shutil
 import statistics
 import time
 
 SMALL = b"x" * 2048
 MEGABYTE = b"y" * (1 << 20)
+
+
+def rehearse(count):
+    """What daemons are asked for by the workloads, each thing by the thousand, in a lower tree and a new one. Nothing is left of both."""
+    lower = [os.path.join(place, name) for place, _, names in os.walk("rehearsal") for name in names]
+    for path in lower:
+        with open(path, "rb", buffering=0) as file:
+            file.read()
+        try:
+            os.lstat(path + ".absent")
+        except FileNotFoundError:
+            pass
+    for path in lower[::2]:
+        os.chmod(path, 0o600)
+    for path in lower[1::4]:
+        with open(path, "ab", buffering=0) as file:
+            file.write(SMALL)
+    os.mkdir("rehearsed")
+    for index in range(count):
+        path = f"rehearsed/{index}"
+        with open(path, "wb", buffering=0) as file:
+            file.write(SMALL)
+        os.utime(path, ns=(0, 0))
+        os.chown(path, 0, 0)
+        os.chmod(path, 0o640)
+        os.rename(path, path + ".renamed")
+    shutil.rmtree("rehearsed")
+    shutil.rmtree("rehearsal")
 
 
 def append(count):
@@ -113,6 +142,7 @@ CALLS = {
         chmod_each,
         create,
         read_big,
+        rehearse,
         rename,
         stat_beside_copy_up,
         unlink,

@@ -37,7 +37,9 @@ async function measure(order: Order & { kind: "measure" }): Promise<Run> {
   const area = new Area(order.scratch, scale.fileSystems);
   const letSleep = keepAwake();
   try {
-    const found = await measureAll(chosen, peers, new Stand(area), new Materials(area, scale), order.rounds, say);
+    const { rounds, rehearse } = order;
+    const materials = new Materials(area, scale);
+    const found = await measureAll(chosen, peers, new Stand(area), materials, rounds, rehearse, say);
     return {
       date: new Date().toISOString().slice(0, 10),
       command: order.command,

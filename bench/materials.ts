@@ -19,7 +19,8 @@ export type MaterialName =
   | "known"
   | "big"
   | "huge"
-  | "layers";
+  | "layers"
+  | "rehearsal";
 
 /** The system's Python, of which a copy is started in a mount. */
 export const systemPython = "/usr/bin/python3";
@@ -76,6 +77,9 @@ export class Materials {
         return makeBigFile(path, scale.hugeMegabytes);
       case "layers":
         return makeLayers(path, scale.layers);
+      case "rehearsal":
+        mkdirSync(join(path, "rehearsal"));
+        return makeSourceTree(join(path, "rehearsal"), scale.sourceFiles);
     }
   }
 }

@@ -7,6 +7,7 @@ import { interruption, missingProgram } from "./programs.ts";
 import type { Figures, Omission } from "./run.ts";
 import type { Measurement, Request, Stand } from "./stand.ts";
 import { median } from "./statistics.ts";
+import { call } from "./steps.ts";
 import type { Workload } from "./workload.ts";
 
 export interface Found {
@@ -18,6 +19,7 @@ export interface Found {
  * Measures every workload with every peer, `rounds` times, each time in another order: a machine that gets slower or
  * faster meanwhile does so for all.
  * @param peers that can be measured here
+ * @param rehearse whether each mount is used before, for other files
  */
 export async function measureAll(
   workloads: readonly Workload[],
@@ -25,6 +27,7 @@ export async function measureAll(
   stand: Stand,
   materials: Materials,
   rounds: number,
+  rehearse: boolean,
   say: (line: string) => void,
 ): Promise<Found> {
   const figures: Figures[] = [];
@@ -47,7 +50,7 @@ export async function measureAll(
     for (let round = 1; round <= rounds; round++) {
       for (const peer of shuffled(rest)) {
         try {
-          await measureOnce(workload, peer, stand, materials, found.get(peer) as Figures);
+          await measureOnce(workload, peer, stand, materials, rehearse, found.get(peer) as Figures);
         } catch (error) {
           interruption.signal.throwIfAborted();
           // A peer that can't do it is a result, too.
@@ -84,18 +87,22 @@ async function measureOnce(
   peer: Peer,
   stand: Stand,
   materials: Materials,
+  rehearse: boolean,
   figures: Figures,
 ): Promise<void> {
   const on = workload.on ?? "ext4";
   const directory = await materials.make(workload.lower, on);
+  const lowers = (await workload.lowers?.(directory, materials)) ?? [directory];
+  const rehearses = rehearse && peer.name !== "bare" && workload.timed !== undefined && !workload.readOnly;
   const request: Request = {
-    lowers: (await workload.lowers?.(directory, materials)) ?? [directory],
+    lowers: [...lowers, ...(rehearses ? [await materials.make("rehearsal", on)] : [])],
     on,
     readOnly: workload.readOnly ?? false,
     volatile: workload.copyUp === "volatile",
     changes: workload.changes ?? false,
   };
-  const prepare = (await workload.prepare?.(materials)) ?? [];
+  const rehearsal = rehearses ? [call("rehearse", materials.scale.sourceFiles)] : [];
+  const prepare = [...rehearsal, ...((await workload.prepare?.(materials)) ?? [])];
   const timed = await workload.timed?.(materials);
   await stand.mounted(peer, request, async (mounted) => {
     const taken: Measurement =
