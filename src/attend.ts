@@ -81,7 +81,10 @@ async function syncMount(live: LiveMount, log: Logger): Promise<void> {
   }
 }
 
-/** Takes away what is left of a mount that nobody serves any more. After an abort the mount is still in the tree, dead; after a failure it is there and not served. */
+/**
+ * Takes away what is left of a mount that nobody serves any more. After an abort it is still in the tree, dead; after a
+ * failure it is there and not served.
+ */
 export async function removeRemains(live: LiveMount, log: Logger): Promise<void> {
   try {
     await unmountLive(live, true);

@@ -98,7 +98,11 @@ async function runDirectly(
     const settings = fuseSettings(plan.options);
     const end = serveDirect({
       ...{ live, facts, request, settings, signals, log },
-      startAttendant: (what) => host.startAttendant(what),
+      startAttendant(what) {
+        // Here, as what an attendant has begun to attend it takes down without a word to the caller.
+        checkNotInterrupted(host);
+        return host.startAttendant(what);
+      },
       onReady(attendant) {
         becomeUsable(live, host);
         attendant.log.info({ ...facts, ...layersOf(request) }, "mounted");
@@ -144,7 +148,6 @@ function becomeDaemonOf(live: LiveMount): void {
 
 /** @throws what makes the mount pointless */
 function becomeUsable(live: LiveMount, host: MountHost): void {
-  checkNotInterrupted(host);
   readAheadFar(live);
   host.onReady();
 }

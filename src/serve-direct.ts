@@ -28,7 +28,7 @@ export interface DirectMount {
   readonly signals: CaughtSignals;
   /** For what comes before the mount is usable. */
   readonly log: Logger;
-  /** @throws Error where no thread can be had */
+  /** The mount is about to be usable. @throws what it is not to become so for */
   startAttendant(request: AttendRequest): Attendant;
   /** What it throws takes the mount down again. */
   onReady(attendant: Attendant): void;
