@@ -496,7 +496,9 @@ describeOverlay("passthrough of lowers", (overlay) => {
       overlay.kind === "kernel"
         ? `mount -t overlay overlay -o ${options} m`
         : `${veneerProgram} mount --log-file log --log-level debug -o ${options} m`;
-    const script = `${mount} && printf AB >>m/low && printf CD >>m/up && cat m/low m/up && umount m`;
+    // Veneer's own waits for the daemon, and so for the last line of its log.
+    const unmount = overlay.kind === "kernel" ? "umount m" : `${veneerProgram} umount m`;
+    const script = `${mount} && printf AB >>m/low && printf CD >>m/up && cat m/low m/up && ${unmount}`;
     const { stdout, stderr } = await overlay.host.run(["unshare", "-Urm", "sh", "-c", script], {
       cwd: overlay.scratch,
       timeout: 20,
