@@ -128,9 +128,8 @@ export class Stand {
 
   #isMarked(pid: string): boolean {
     try {
-      const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
-      // A process that ends loses its memory first, and its open files a moment later.
-      const isOurs = environment.split("\0").includes(this.#mark) || (environment === "" && this.#seen.has(pid));
+      const environment = environmentOf(pid);
+      const isOurs = environment?.split("\0").includes(this.#mark) ?? this.#seen.has(pid);
       if (!isOurs || hasEnded(pid)) {
         return false;
       }
@@ -143,6 +142,18 @@ export class Stand {
       }
       throw error;
     }
+  }
+}
+
+/** Undefined for a process that is ending: it loses its memory first, and its open files a moment later. */
+function environmentOf(pid: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1") || undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") {
+      return undefined;
+    }
+    throw error;
   }
 }
 
