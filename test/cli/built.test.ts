@@ -58,6 +58,21 @@ it("nor is one of other code, though that is as long; nor need there be one", as
   expect((await help()).stdout).toContain("print its version");
 });
 
+it("the heap of the main thread may be large, and caches that know nothing of it fit", async () => {
+  const hook = `
+    const { readFileSync } = require("node:fs");
+    const file = ${JSON.stringify(join(root, "dist/main.js"))};
+    process.on("exit", () => {
+      const cachedData = readFileSync(file.replace(/js$/, "cache")).subarray(0, -4);
+      const { cachedDataRejected } = new (require("node:vm").Script)(readFileSync(file, "utf8"), { cachedData });
+      console.log(require("node:v8").getHeapStatistics().heap_size_limit >= 2 ** 34, cachedDataRejected);
+    });`;
+  writeFileSync(join(stand.path, "hook.cjs"), hook);
+  const node = ["env", `NODE_OPTIONS=--require=${join(stand.path, "hook.cjs")}`, join(root, "bin/veneer")];
+  const { stdout, stderr } = await stand.run(...node, "--version");
+  expect([stdout.split("\n").slice(1), stderr]).toEqual([["true false", ""], ""]);
+});
+
 it("a mount goes on when dist is gone, I/O threads included", async () => {
   writeFileSync(join(stand.path, "lower/large"), Buffer.alloc(4 << 20, "x"));
   const options = "lowerdir=lower,upperdir=upper,workdir=work";
