@@ -32,7 +32,7 @@ import { daemonName } from "./mount/unmount.ts";
 import type { LayerDescriptor, OverlayRequest } from "./overlay-request.ts";
 import { serveDirect } from "./serve-direct.ts";
 import type { Serving } from "./serving.ts";
-import { silentKernel, startFailure } from "./start-failure.ts";
+import { silence, silentKernel, startFailure } from "./start-failure.ts";
 import { closeDescriptor } from "./sys/open.ts";
 import { changeDirectory, raiseDescriptorLimit, setThreadName, setUmask } from "./sys/process.ts";
 import type { CaughtSignals } from "./sys/signals.ts";
@@ -49,9 +49,6 @@ export interface MountHost {
   /** The mount is usable. @throws what makes the mount pointless: it is taken down again */
   onReady(): void;
 }
-
-/** Milliseconds within which libfuse must have made the mount usable. */
-const patience = 20_000;
 
 /** Where a mount is to be made; `device` is undefined for a plain user, for whom fusermount3 opens it. */
 interface Place {
@@ -327,7 +324,7 @@ async function becomeReady(serving: Serving, stop: Promise<string>, plan: MountP
     serving.ready.then(() => "ready" as const),
     serving.ended,
     stop.then((reason) => ({ stopped: reason })),
-    after(patience).then(() => "late" as const),
+    after(silence).then(() => "late" as const),
   ]);
   if (first === "ready") {
     return;

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { MessageChannel, receiveMessageOnPort } from "node:worker_threads";
 import type { AttendRequest } from "./attend-messages.ts";
 import type { Attendant } from "./attendant.ts";
-import { describe } from "./describe.ts";
-import { FsError } from "./errno.ts";
+import { failureOf } from "./describe.ts";
 import { serve } from "./fuse/session.ts";
 import type { FuseSettings } from "./fuse/settings.ts";
 import { turnSize } from "./fuse/turn.ts";
@@ -16,6 +15,7 @@ import { makeOverlay } from "./make-overlay.ts";
 import type { LiveMount } from "./mount/mount-direct.ts";
 import type { OverlayRequest } from "./overlay-request.ts";
 import type { MountFacts, ServingEnd } from "./serving.ts";
+import { silence } from "./start-failure.ts";
 import { runJob } from "./sys/jobs.ts";
 import { isBeingKilled } from "./sys/proc.ts";
 import { type CaughtSignals, leaveSignalsToOthers, signalsDescriptor } from "./sys/signals.ts";
@@ -38,9 +38,6 @@ export interface DirectMount {
 export type DirectEnd =
   | { readonly kind: "served"; readonly attendant: Attendant }
   | { readonly kind: "not usable"; readonly failure: ServingEnd["failure"] };
-
-/** Milliseconds within which the kernel must have begun to talk. */
-const silence = 20_000;
 
 /** @throws what `startAttendant` throws */
 export function serveDirect(mount: DirectMount): DirectEnd {
@@ -76,7 +73,7 @@ export function serveDirect(mount: DirectMount): DirectEnd {
     if (came.ready && came.attendant === undefined) {
       throw error;
     }
-    failure = { code: error instanceof FsError ? error.code : undefined, what: describe(error) };
+    failure = failureOf(error);
   }
   if (came.attendant === undefined) {
     return { kind: "not usable", failure };

@@ -3,12 +3,13 @@
  * is chosen, and not before. Errors that leave it are of classes that only it knows: `describe` says what they are.
  */
 import { join } from "node:path";
-import { FsError } from "./errno.ts";
+import { failureOf } from "./describe.ts";
 import { type Addon, loadAddon } from "./fuse-native/addon.ts";
 import { NativeServer } from "./fuse-native/server.ts";
 import type { Logger } from "./log.ts";
 import { makeOverlay } from "./make-overlay.ts";
 import type { OverlayRequest } from "./overlay-request.ts";
+import type { ServingEnd } from "./serving.ts";
 import { runJob } from "./sys/jobs.ts";
 
 export interface Events {
@@ -43,11 +44,8 @@ export function makeServer(
 }
 
 /** An error of this code in words, and its errno if it has one. */
-export function describe(error: unknown): { code: number | undefined; what: string } {
-  return {
-    code: error instanceof FsError ? error.code : undefined,
-    what: error instanceof Error ? (error.stack ?? error.message) : String(error),
-  };
+export function describe(error: unknown): NonNullable<ServingEnd["failure"]> {
+  return failureOf(error);
 }
 
 function nothing(): undefined {

@@ -29,6 +29,9 @@ export function startFailure({ upper, work }: MountOptions, failure: ServingEnd[
   }
 }
 
+/** Milliseconds within which the kernel must have begun to talk. */
+export const silence = 20_000;
+
 /** The mount was made, and its first message does not come. */
 export function silentKernel(): MountError {
   return new MountError("refused", "the kernel did not begin to talk to the daemon: see the kernel's log (dmesg)");

@@ -9,9 +9,10 @@ export interface AttendantHost {
   /** Of the log; undefined: syslog. */
   readonly logDescriptor: number | undefined;
   readonly foreground: boolean;
-  /** The log is not what the user reads anyway. */
-  readonly logsApart: boolean;
 }
+
+/** Where the log of a mount in the foreground goes, unless it has a file. */
+export const stderr = 2;
 
 /** One for each thread; lines do not mix. */
 export function makeHostLogger({ logLevel, logDescriptor }: AttendantHost): Logger {

@@ -6,7 +6,7 @@ import { Standby } from "../fuse/standby.ts";
 import type { ServingEnd } from "../serving.ts";
 import { exitNow } from "../sys/exit.ts";
 import { runJob } from "../sys/jobs.ts";
-import { type AttendantHost, makeHostLogger } from "./attendant-host.ts";
+import { type AttendantHost, makeHostLogger, stderr } from "./attendant-host.ts";
 import { done, type Outcome, outcomeOf } from "./outcome.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { printSentence } from "./terminal.ts";
@@ -49,7 +49,8 @@ async function run(): Promise<Outcome> {
     return done;
   } catch (error) {
     const outcome = outcomeOf(error);
-    if (host.logsApart) {
+    // Else the user gets the sentence, and that is enough.
+    if (host.logDescriptor !== stderr) {
       log.error({ error }, outcome.sentence ?? "");
     }
     if (host.foreground && outcome.sentence !== undefined) {

@@ -7,7 +7,7 @@ import { MountError } from "../mount/mount-error.ts";
 import { type MountPlan, withoutTrustedXattrs } from "../mount/plan.ts";
 import { Capability, hasInitialCapability } from "../sys/process.ts";
 import { catchSignals } from "../sys/signals.ts";
-import { type AttendantHost, makeHostLogger } from "./attendant-host.ts";
+import { type AttendantHost, makeHostLogger, stderr } from "./attendant-host.ts";
 import type { MountCommand } from "./command-line.ts";
 import { done, type Outcome, outcomeOf } from "./outcome.ts";
 import { caughtNames, stopSignal, stopSoFar } from "./stop-signal.ts";
@@ -58,8 +58,8 @@ function settledPlan(plan: MountPlan): MountPlan {
 }
 
 function attendantHost({ logLevel, logFile, foreground }: MountCommand): AttendantHost {
-  const logDescriptor = logFile === undefined ? (foreground ? 2 : undefined) : openLogFile(logFile);
-  return { logLevel, logDescriptor, foreground, logsApart: logFile !== undefined || !foreground };
+  const logDescriptor = logFile === undefined ? (foreground ? stderr : undefined) : openLogFile(logFile);
+  return { logLevel, logDescriptor, foreground };
 }
 
 function openLogFile(path: string): number {

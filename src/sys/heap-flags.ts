@@ -7,17 +7,16 @@ import { loadKoffi } from "./koffi.ts";
 /** Of v8-initialization.h: V8::SetFlagsFromString(const char*), by the name that the C++ ABI of both architectures gives it. */
 const prototype = "void _ZN2v82V818SetFlagsFromStringEPKc(str)";
 
-/** Flags that bin/veneer gives, as they are where nobody gives them. */
-const asNotGiven = ["--max-old-space-size=0", "--max-semi-space-size=0"];
-
 /** Takes the flags back, if they were given: the heap of the main thread is what they made it, and caches fit from here on. */
 export function forgetHeapFlags(): void {
-  if (!process.execArgv.some((argument) => argument.startsWith("--max-old-space-size"))) {
+  const given = process.execArgv.filter((argument) => /^--max-\w+-space-size=/.test(argument));
+  if (given.length === 0) {
     return;
   }
   // node:v8 can do the same, but takes ten milliseconds to load while no cache fits.
   const setFlags = loadKoffi().load(null).func(prototype);
-  for (const flag of asNotGiven) {
-    setFlags(flag);
+  for (const flag of given) {
+    // 0 stands for the size that V8 chooses.
+    setFlags(flag.replace(/=.*/, "=0"));
   }
 }
